@@ -1,0 +1,143 @@
+"""Policies: every one of them maps states to a distribution over actions, π(· | s).
+
+A table, a small network and GPT-2 differ in how they compute that distribution, and in nothing else: whoever holds a
+`Policy` can act with it, score actions with it and differentiate it, without asking which of the three it is.
+"""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Categorical, Distribution
+
+from rlcore.validate import check_positive, check_same_shape
+
+
+def sample(distribution: Distribution, generator: torch.Generator | None = None) -> Tensor:
+    """Draw actions, from a random generator of one's own where reproducibility asks for it."""
+    if generator is None:
+        return distribution.sample()
+    if not isinstance(distribution, Categorical):
+        raise ValueError(f"generator works with Categorical only, but the policy gave a {type(distribution).__name__}")
+    probs = distribution.probs
+    return torch.multinomial(probs.flatten(0, -2), 1, generator=generator).view(probs.shape[:-1])
+
+
+class Policy(nn.Module):
+    """The base of all policies. A subclass writes `forward`; the rest follows from the distribution."""
+
+    def forward(self, states: Tensor) -> Distribution:
+        """π(· | states): states `[..., *state]` -> a distribution with batch shape `[...]`."""
+        raise NotImplementedError(f"{type(self).__name__} must define forward(states) -> Distribution")
+
+    @torch.no_grad()
+    def act(self, states: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Sample actions and say how likely they were: `[...]` actions and their log-probs."""
+        distribution = self(states)
+        actions = sample(distribution, generator)
+        return actions, distribution.log_prob(actions)
+
+    def evaluate_actions(self, states: Tensor, actions: Tensor, mask: Tensor, entropy: bool = False):
+        """Differentiable log π(actions | states) `[B, T]`, and the entropy `[B, T]` where asked for (else None).
+
+        Both are 0 outside the mask. They are set to 0 *before* any exponential, because 0 · inf is NaN.
+        """
+        distribution = self(states)
+        log_probs = distribution.log_prob(actions)  # [B, T]
+        check_same_shape(log_probs=log_probs, mask=mask)
+        spread = distribution.entropy().masked_fill(~mask, 0.0) if entropy else None
+        return log_probs.masked_fill(~mask, 0.0), spread
+
+
+class UniformPolicy(Policy):
+    """Every action is as likely as every other: what exploring without a clue looks like."""
+
+    def __init__(self, num_actions: int):
+        super().__init__()
+        self.num_actions = num_actions
+
+    def forward(self, states: Tensor) -> Categorical:
+        """One of `num_actions`, whatever the state: states `[..., n]` -> batch shape `[...]`."""
+        return Categorical(logits=torch.zeros(*states.shape[:-1], self.num_actions))
+
+
+class ScriptedPolicy(Policy):
+    """A rule written by hand: all the probability on one action.
+
+    `rule` maps states `[..., n]` to action numbers `[...]` (long).
+    """
+
+    def __init__(self, rule: Callable[[Tensor], Tensor], num_actions: int):
+        super().__init__()
+        self.rule, self.num_actions = rule, num_actions
+
+    def forward(self, states: Tensor) -> Categorical:
+        """Probability 1 on what the rule says."""
+        return Categorical(probs=nn.functional.one_hot(self.rule(states), self.num_actions).float())
+
+
+class TabularPolicy(Policy):
+    """Softmax over a table of preferences, one row per state (Sutton & Barto, 2018, eq. 13.2).
+
+    π(a | s) = exp(θ[s, a]) / Σ_b exp(θ[s, b]); states are numbers `[...]` (long).
+    """
+
+    def __init__(self, num_states: int, num_actions: int):
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(num_states, num_actions))  # θ: a new table prefers nothing
+
+    def forward(self, states: Tensor) -> Categorical:
+        """Look the row up: states `[...]` -> batch shape `[...]`."""
+        return Categorical(logits=self.logits[states])
+
+
+class MLPPolicy(Policy):
+    """A small network for states that are vectors: `hidden` tanh layers, then one logit per action.
+
+    With `hidden=()` it is linear: logits = W s + b.
+    """
+
+    def __init__(self, state_size: int, num_actions: int, hidden: tuple[int, ...] = (64, 64)):
+        super().__init__()
+        sizes = (state_size, *hidden)
+        layers = [m for i, o in zip(sizes, sizes[1:], strict=False) for m in (nn.Linear(i, o), nn.Tanh())]
+        self.network = nn.Sequential(*layers, nn.Linear(sizes[-1], num_actions))
+
+    def forward(self, states: Tensor) -> Categorical:
+        """States `[..., state_size]` -> batch shape `[...]`."""
+        return Categorical(logits=self.network(states))
+
+
+@contextmanager
+def evaluating(model: nn.Module):
+    """Run a block with dropout off, and leave the model as it was found.
+
+    With dropout on, scoring the same tokens twice gives two answers, and PPO's ratio starts anywhere but at 1.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        yield model
+    finally:
+        model.train(was_training)
+
+
+class LanguagePolicy(Policy):
+    """A causal language model as a policy: the state is the text so far, the action is the next token.
+
+    Causality does the work: the logits at position t depend on tokens 0..t only, so one forward over
+    `tokens[:, :-1]` gives π(· | prefix) for every prefix at once. Logits are divided by `temperature`, here and
+    wherever the policy is sampled, so that the policy that acts is the policy that learns.
+    """
+
+    def __init__(self, model: nn.Module, tokenizer, temperature: float = 1.0):
+        super().__init__()
+        check_positive("temperature", temperature)
+        self.model, self.tokenizer, self.temperature = model, tokenizer, temperature
+
+    def forward(self, states: Tensor) -> Categorical:
+        """Tokens `[B, T]`, right-padded -> a distribution over the vocabulary with batch shape `[B, T]`."""
+        with evaluating(self.model):
+            logits = self.model(input_ids=states, use_cache=False).logits  # [B, T, V]
+        return Categorical(logits=logits / self.temperature)

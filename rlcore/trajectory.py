@@ -1,0 +1,89 @@
+"""What happened (`Trajectory`) and what to learn from it (`Batch`).
+
+Time is the last axis of everything that is one number per step; to its left is batch. A bandit pull is T=1, an
+episode `[T]`, 32 CartPoles `[32, T]`, a batch of sentences `[B, T]` with a mask. States and actions that are
+vectors carry their own axes after time: `[B, T, 4]`.
+"""
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from rlcore.validate import check_bool, check_same_shape
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """What a policy did in a world, and what came of it.
+
+    `rewards[t]` and `states[t + 1]` follow `actions[t]` (Sutton & Barto write R_{t+1} for our `rewards[t]`).
+    For text the states are `tokens[:, :-1]` and the actions `tokens[:, 1:]`, right-padded.
+
+    Raises:
+        ValueError: shapes differ along batch or time, the masks are not bool, or there is no step at all.
+    """
+
+    states: Tensor  # [..., T, *state]  what the policy saw
+    actions: Tensor  # [..., T, *action]  what was done
+    rewards: Tensor  # [..., T]
+    log_probs: Tensor  # [..., T]  log π(action | state) when it was chosen; 0 outside the mask
+    terminated: Tensor  # [..., T] bool: the world ended here, there is no future
+    truncated: Tensor  # [..., T] bool: we stopped watching here, there was a future
+    mask: Tensor  # [..., T] bool: the policy chose this action (False: padding, a prompt, a reset)
+    next_states: Tensor | None = None  # [..., T, *state]  where the action led; never the next episode's first state
+
+    def __post_init__(self):
+        check_same_shape(rewards=self.rewards, log_probs=self.log_probs, terminated=self.terminated,
+                         truncated=self.truncated, mask=self.mask)
+        check_bool(terminated=self.terminated, truncated=self.truncated, mask=self.mask)
+        if self.rewards.numel() == 0:
+            raise ValueError("rewards is empty: a trajectory needs at least one step")
+        steps = self.rewards.shape
+        for name in ("states", "actions") + (("next_states",) if self.next_states is not None else ()):
+            shape = getattr(self, name).shape
+            if shape[: len(steps)] != steps:
+                raise ValueError(f"{name} must begin with the shape of rewards {tuple(steps)}, but is {tuple(shape)}")
+
+    @property
+    def done(self) -> Tensor:
+        """The episode stops here, for either reason, `[..., T]` bool."""
+        return self.terminated | self.truncated
+
+    def with_final_rewards(self, rewards: Tensor) -> "Trajectory":
+        """The same trajectory, with one reward per row, `[B]`, paid at the last action that the policy chose."""
+        check_same_shape(rewards=rewards, rows=self.mask[..., 0])
+        is_last = self.mask & (self.mask.flip(-1).cumsum(-1).flip(-1) == 1)  # [B, T]
+        return replace(self, rewards=torch.where(is_last, rewards[..., None].to(self.rewards.dtype), 0.0))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What an update needs of a trajectory: the choices that were made, and how much better than expected they were."""
+
+    states: Tensor  # [B, T, *state]
+    actions: Tensor  # [B, T, *action]
+    log_probs: Tensor  # [B, T]  of the policy that acted: the denominator of PPO's ratio
+    advantages: Tensor  # [B, T]
+    mask: Tensor  # [B, T] bool: the steps to learn from
+    ref_log_probs: Tensor | None = None  # [B, T]  of a frozen reference policy, where a KL term needs them
+
+    def __post_init__(self):
+        check_same_shape(log_probs=self.log_probs, advantages=self.advantages, mask=self.mask)
+        check_bool(mask=self.mask)
+        if self.mask.dim() != 2 or self.mask.numel() == 0:
+            raise ValueError(f"a batch is [B, T] with at least one step, but mask is {tuple(self.mask.shape)}")
+
+    def __len__(self) -> int:
+        return len(self.mask)
+
+    def rows(self, index: Tensor) -> "Batch":
+        """The rows `index`, cut after the last step that any of them learns from.
+
+        Nothing to the left depends on what is cut off: our language models are causal, and other policies look at
+        one state at a time.
+        """
+        used = self.mask[index].any(0).nonzero()
+        steps = int(used[-1]) + 1 if len(used) else 1
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Batch(**{name: x if x is None else x[index, :steps] for name, x in parts.items()})

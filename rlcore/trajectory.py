@@ -32,6 +32,7 @@ class Trajectory:
     truncated: Tensor  # [..., T] bool: we stopped watching here, there was a future
     mask: Tensor  # [..., T] bool: the policy chose this action (False: padding, a prompt, a reset)
     next_states: Tensor | None = None  # [..., T, *state]  where the action led; never the next episode's first state
+    resume_states: Tensor | None = None  # [..., *state]  where the worlds stand after the last step, for going on
 
     def __post_init__(self):
         check_same_shape(rewards=self.rewards, log_probs=self.log_probs, terminated=self.terminated,

@@ -41,7 +41,7 @@ def collect(policy: Policy, envs: VectorEnv | gym.Env, num_steps: int | None = N
     """
     _check(envs, num_steps, after, seed)
     one = not isinstance(envs, VectorEnv)
-    worlds = _vector_of(envs) if one else envs
+    worlds = SyncVectorEnv([lambda: envs], autoreset_mode=AutoresetMode.DISABLED) if one else envs
     mode = worlds.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
     states = _states(worlds.reset(seed=seed)[0], worlds) if after is None else after.resume_states  # [B, *state]
     ended = torch.zeros(worlds.num_envs, dtype=torch.bool) if after is None else after.done[:, -1]  # [B] one step ago
@@ -84,13 +84,6 @@ def _trajectory(columns: list[Tensor], one: bool, resume_states: Tensor | None) 
     if one:
         fields = {name: x[0] for name, x in fields.items()}
     return Trajectory(**fields, resume_states=resume_states)
-
-
-def _vector_of(env: gym.Env) -> VectorEnv:
-    """One world as a vector of one, which leaves the world open when it goes."""
-    worlds = SyncVectorEnv([lambda: env], autoreset_mode=AutoresetMode.DISABLED)
-    worlds.closed = True
-    return worlds
 
 
 def _states(observations: np.ndarray, worlds: VectorEnv) -> Tensor:

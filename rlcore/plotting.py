@@ -19,7 +19,7 @@ from rlcore.policies import Policy
 from rlcore.rollout import collect
 from rlcore.validate import check_choice
 
-LARGEST_PNG, LARGEST_GIF = 60_000, 400_000  # bytes: notebooks are committed with their pictures
+LARGEST = 60_000  # bytes: notebooks are committed with their pictures
 LOOK = {"figure.figsize": (7.2, 3.6), "figure.dpi": 100, "figure.constrained_layout.use": True, "font.size": 11,
         "axes.titlesize": 12, "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
         "axes.grid": True, "grid.alpha": 0.25, "lines.linewidth": 2, "legend.frameon": False}
@@ -70,9 +70,9 @@ def _png(fig: Figure) -> bytes:
         raw, small = io.BytesIO(), io.BytesIO()
         fig.savefig(raw, format="png", dpi=dpi)
         Image.open(raw).convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
-        if small.tell() <= LARGEST_PNG:
+        if small.tell() <= LARGEST:
             return small.getvalue()
-    raise ValueError(f"a figure must stay under {LARGEST_PNG} bytes, but is {small.tell()}: draw less, or smaller")
+    raise ValueError(f"a figure must stay under {LARGEST} bytes, but is {small.tell()}: draw less, or smaller")
 
 
 def band(ax: Axes, x: np.ndarray, runs: np.ndarray, label: str, kind: str = "median", **line) -> None:
@@ -107,7 +107,7 @@ def band(ax: Axes, x: np.ndarray, runs: np.ndarray, label: str, kind: str = "med
 
 def animate(env: gym.Env, policy: Policy, seed: int, alt: str | None = None,
             width: int | None = None) -> Picture:
-    """Play one episode and return it as a GIF of at most 400 KB that says what happened.
+    """Play one episode and return it as a GIF of at most 60 KB that says what happened.
 
     Args:
         env: one world with `render_mode="rgb_array"`.
@@ -117,7 +117,7 @@ def animate(env: gym.Env, policy: Policy, seed: int, alt: str | None = None,
         width: in pixels, where the world's own frames are too wide.
 
     Raises:
-        ValueError: the world draws no pictures; more than 400 KB even with 16 colours.
+        ValueError: the world draws no pictures; more than 60 KB even at half the size and with 16 colours.
     """
     if env.render_mode != "rgb_array":
         raise ValueError(f"env.render_mode must be 'rgb_array', but is {env.render_mode!r}")
@@ -149,13 +149,14 @@ class _Film(gym.Wrapper):
 
 
 def _gif(frames: list[Image.Image], milliseconds: float) -> bytes:
-    """An endless GIF in one palette, with a pause at its end, in as many colours as fit."""
+    """An endless GIF in one palette, with a pause at its end, in as many colours and as large as fits."""
     durations = [milliseconds] * (len(frames) - 1) + [1500]
-    for colours in (128, 64, 32, 16):
+    for colours, scale in ((64, 1.0), (32, 1.0), (32, 0.8), (16, 0.8), (16, 0.5)):
+        size = (round(scale * frames[0].width), round(scale * frames[0].height))
         palette = frames[-1].quantize(colours)
-        small = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+        small = [frame.resize(size).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
         data = io.BytesIO()
         small[0].save(data, "GIF", save_all=True, append_images=small[1:], duration=durations, loop=0, optimize=True)
-        if data.tell() <= LARGEST_GIF:
+        if data.tell() <= LARGEST:
             return data.getvalue()
-    raise ValueError(f"an animation must stay under {LARGEST_GIF} bytes, but is {data.tell()}: give it a smaller width")
+    raise ValueError(f"an animation must stay under {LARGEST} bytes, but is {data.tell()}: give it a smaller width")

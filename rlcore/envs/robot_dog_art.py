@@ -108,9 +108,8 @@ def draw(trail: np.ndarray, caught: bool, return_: float, field: float) -> np.nd
     dog, dog_speed, disc, height, along, _ = trail[-1]
     picture = background(field).copy()
     pen = Pen(picture, field)
-    for age, (x, y) in enumerate(trail[-2::-1, 2:4]):
-        size = 0.09 * 0.95**age
-        pen.oval(x, y, size, size, "#f7fbfe")
+    for x, y in trail[:-1, 2:4]:
+        pen.oval(x, y, 0.07, 0.07, "#f7fbfe")
     pen.oval(disc, -0.1, 0.45 / (1 + 0.25 * height), 0.07, SOIL)  # the disc's shadow, smaller from higher up
     pen.oval(dog, -0.08, 1.1, 0.1, SOIL)
     runs = abs(dog_speed) > 0.3

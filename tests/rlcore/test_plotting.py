@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import rlcore.envs  # noqa: F401  registers the robot dog
-from rlcore.plotting import LARGEST_GIF, LARGEST_PNG, Picture, animate, band, house_style, show
+from rlcore.plotting import LARGEST, Picture, animate, band, house_style, show
 from rlcore.policies import ScriptedPolicy, UniformPolicy
 
 matplotlib.use("Agg")
@@ -38,7 +38,7 @@ def test_a_crowded_figure_is_made_to_fit_and_an_impossible_one_is_refused(shown)
     fig, ax = plt.subplots()
     ax.imshow(rng.random((100, 200)))
     show(fig, alt="noise")
-    assert len(shown[0].data) <= LARGEST_PNG
+    assert len(shown[0].data) <= LARGEST
     fig, ax = plt.subplots(figsize=(14, 10))
     ax.imshow(rng.random((900, 1200)), aspect="auto")
     with pytest.raises(ValueError, match="must stay under 60000 bytes"):
@@ -78,7 +78,7 @@ def test_an_animation_says_what_happened():
     stand = ScriptedPolicy(lambda s: s[..., 0].long() * 0 + 1, 3)
     film = animate(env, stand, seed=0, alt="A dog that waits")
     picture = Image.open(io.BytesIO(film.data))
-    assert len(film.data) <= LARGEST_GIF and picture.format == "GIF" and picture.size == (720, 260)
+    assert len(film.data) <= LARGEST and picture.format == "GIF" and picture.size == (720, 260)
     steps = picture.n_frames - 1  # one frame before the first step
     assert film.alt.startswith(f"A dog that waits: {steps} steps, return ")
     assert "the frisbee" in film.alt and animate(env, stand, seed=0, alt="A dog that waits").data == film.data

@@ -6,6 +6,7 @@ A table, a small network and GPT-2 differ in how they compute that distribution,
 
 from collections.abc import Callable
 from contextlib import contextmanager
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -101,7 +102,7 @@ class MLPPolicy(Policy):
     def __init__(self, state_size: int, num_actions: int, hidden: tuple[int, ...] = (64, 64)):
         super().__init__()
         sizes = (state_size, *hidden)
-        layers = [m for i, o in zip(sizes, sizes[1:], strict=False) for m in (nn.Linear(i, o), nn.Tanh())]
+        layers = [m for i, o in pairwise(sizes) for m in (nn.Linear(i, o), nn.Tanh())]
         self.network = nn.Sequential(*layers, nn.Linear(sizes[-1], num_actions))
 
     def forward(self, states: Tensor) -> Categorical:
@@ -139,5 +140,7 @@ class LanguagePolicy(Policy):
     def forward(self, states: Tensor) -> Categorical:
         """Tokens `[B, T]`, right-padded -> a distribution over the vocabulary with batch shape `[B, T]`."""
         with evaluating(self.model):
-            logits = self.model(input_ids=states, use_cache=False).logits  # [B, T, V]
+            # Causality needs no mask; Transformers warns about padding if it is given none.
+            everything = torch.ones_like(states)
+            logits = self.model(input_ids=states, attention_mask=everything, use_cache=False).logits  # [B, T, V]
         return Categorical(logits=logits / self.temperature)

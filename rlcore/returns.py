@@ -30,7 +30,9 @@ def discounted_returns(rewards: Tensor, done: Tensor, gamma: float) -> Tensor:
     return returns
 
 
-def n_step_returns(rewards: Tensor, next_values: Tensor, terminated: Tensor, done: Tensor, gamma: float, n: int) -> Tensor:
+def n_step_returns(
+    rewards: Tensor, next_values: Tensor, terminated: Tensor, done: Tensor, gamma: float, n: int
+) -> Tensor:
     """Look n rewards ahead, then trust the value function, `[..., T]`.
 
     Gₜ⁽ⁿ⁾ = rₜ + γ rₜ₊₁ + … + γᵐ⁻¹ rₜ₊ₘ₋₁ + γᵐ (1 − terminatedₜ₊ₘ₋₁) V(sₜ₊ₘ)

@@ -13,6 +13,11 @@ from torch import Tensor
 from rlcore.validate import check_bool, check_same_shape
 
 
+def last_steps(mask: Tensor) -> Tensor:
+    """True at the last True of each row of a mask `[..., T]`, and nowhere else."""
+    return mask & (mask.flip(-1).cumsum(-1).flip(-1) == 1)
+
+
 @dataclass(frozen=True)
 class Trajectory:
     """What a policy did in a world, and what came of it.
@@ -54,8 +59,8 @@ class Trajectory:
     def with_final_rewards(self, rewards: Tensor) -> "Trajectory":
         """The same trajectory, with one reward per row, `[B]`, paid at the last action that the policy chose."""
         check_same_shape(rewards=rewards, rows=self.mask[..., 0])
-        is_last = self.mask & (self.mask.flip(-1).cumsum(-1).flip(-1) == 1)  # [B, T]
-        return replace(self, rewards=torch.where(is_last, rewards[..., None].to(self.rewards.dtype), 0.0))
+        paid = torch.where(last_steps(self.mask), rewards[..., None].to(self.rewards.dtype), 0.0)  # [B, T]
+        return replace(self, rewards=paid)
 
 
 @dataclass(frozen=True)

@@ -41,4 +41,5 @@ def check_same_shape(**tensors: Tensor) -> None:
     """Require equal shapes: (N,) against (N, 1) would broadcast to (N, N) without a word."""
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if len(set(shapes.values())) > 1:
-        raise ValueError("shapes must be equal, but are " + ", ".join(f"{name} {shape}" for name, shape in shapes.items()))
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"shapes must be equal, but are {listed}")

@@ -1,0 +1,1 @@
+"""Worlds made of text: prompts, data sets and reward functions on strings."""

@@ -1,0 +1,199 @@
+"""Group relative policy optimisation: the other answers to the same question are the baseline.
+
+What changed since PPO: there is no critic. A prompt is answered G times, and each answer is measured against their mean.
+Why: a value function for text is a second model to train; a group gives a fair baseline for the price of sampling.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+
+from rlcore.checkpoint import Checkpoint
+from rlcore.lm.sampling import completion_texts, generate
+from rlcore.losses import Reduction, kl_estimate, length_mean, masked_mean, sequence_mean, token_mean
+from rlcore.policies import LanguagePolicy
+from rlcore.recorder import Metrics, Recorder
+from rlcore.returns import group_advantages
+from rlcore.tasks.rewards import Reward, total_reward
+from rlcore.trajectory import Batch, Trajectory
+from rlcore.update import policy_update
+from rlcore.validate import check_choice, check_fraction, check_not_negative, check_positive
+
+
+@dataclass(frozen=True)
+class GRPOConfig:
+    """GRPO (Shao et al., 2024, arXiv:2402.03300). The temperature is the policy's own."""
+
+    steps: int = 300  # batches to sample and learn from
+    prompts_per_step: int = 16  # P
+    group_size: int = 8  # G, completions of each prompt, at least 2
+    max_new_tokens: int = 6  # length limit of a completion, in tokens
+    lr: float = 1e-4  # AdamW's learning rate at the first step
+    final_lr: float = 0.1  # share of lr that is left at the last step; it falls linearly
+    clip: float | tuple[float, float] = 0.2  # ε, or (ε_low, ε_high): how far a ratio may move
+    epochs: int = 1  # passes over each batch
+    minibatch_size: int | None = None  # completions per optimiser step; None is all P·G
+    micro_batch_size: int | None = None  # completions per forward pass: saves memory, changes nothing
+    kl_coef: float = 0.0  # β: the price of leaving the reference policy
+    kl_kind: str = "k3"  # estimator: k1, k2 or k3
+    kl_in: str = "loss"  # where β·KL goes: "loss", or "reward"
+    reduction: str = "token"  # "token" (DAPO), "sequence" (GRPO) or "constant" (Dr. GRPO)
+    normalize: bool = True  # divide advantages by the group's standard deviation
+    skip_dead_groups: bool = True  # do not compute gradients that are known to be 0
+    max_grad_norm: float = 1.0  # gradient clipping
+
+    def __post_init__(self):
+        for name in ("steps", "prompts_per_step", "max_new_tokens", "lr", "epochs", "max_grad_norm"):
+            check_positive(name, getattr(self, name))
+        for name in ("minibatch_size", "micro_batch_size"):
+            if getattr(self, name) is not None:
+                check_positive(name, getattr(self, name))
+        if self.group_size < 2:
+            raise ValueError(f"group_size must be at least 2 (one answer has nothing to be compared with), "
+                             f"but is {self.group_size}")
+        check_fraction("final_lr", self.final_lr)
+        check_not_negative("kl_coef", self.kl_coef)
+        check_choice("kl_kind", self.kl_kind, ("k1", "k2", "k3"))
+        check_choice("kl_in", self.kl_in, ("loss", "reward"))
+        check_choice("reduction", self.reduction, ("token", "sequence", "constant"))
+
+    @property
+    def reduce(self) -> Reduction:
+        """How losses per token become one number."""
+        options = {"token": token_mean, "sequence": sequence_mean, "constant": length_mean(self.max_new_tokens)}
+        return options[self.reduction]
+
+
+@dataclass(frozen=True)
+class GRPOResult:
+    """What training leaves: the policy, the metrics of every step, and whether it was stopped by hand."""
+
+    policy: LanguagePolicy
+    history: list[Metrics]
+    interrupted: bool
+
+
+class GRPO:
+    """An agent is an action-selection rule (`sample`) and an update rule (`learn`); the loop stands outside."""
+
+    def __init__(self, policy: LanguagePolicy, rewards: Sequence[Reward], config: GRPOConfig, seed: int = 0):
+        self.policy, self.rewards, self.config = policy, list(rewards), config
+        self.reference = copy.deepcopy(policy).requires_grad_(False) if config.kl_coef else None
+        self.optimizer = torch.optim.AdamW(policy.parameters(), lr=config.lr, weight_decay=0.0, fused=True)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.seed, self.step, self.num_tokens = seed, 0, 0  # steps done and tokens sampled so far
+
+    def sample(self, examples: dict[str, list]) -> Trajectory:
+        """Answer each prompt G times and let the rewards judge: rows prompt by prompt, `[P·G, T]`."""
+        group = range(self.config.group_size)
+        columns = {name: [entry for entry in column for _ in group] for name, column in examples.items()}
+        prompts = columns.pop("prompt")
+        trajectory = generate(
+            self.policy, prompts, max_new_tokens=self.config.max_new_tokens, generator=self.generator
+        )
+        completions = completion_texts(trajectory, self.policy.tokenizer)
+        return trajectory.with_final_rewards(total_reward(self.rewards, prompts, completions, columns))
+
+    def learn(self, trajectory: Trajectory) -> Metrics:
+        """Compare within groups, then one `policy_update`."""
+        config, mask = self.config, trajectory.mask
+        rewards = trajectory.rewards.sum(-1)  # [P·G]
+        ref_log_probs = self._reference_log_probs(trajectory)  # [P·G, T] or None
+        judged = rewards
+        if config.kl_coef and config.kl_in == "reward":
+            kl = kl_estimate(trajectory.log_probs, ref_log_probs, config.kl_kind)  # [P·G, T]
+            judged = rewards - config.kl_coef * kl.sum(-1)
+        groups = judged.view(-1, config.group_size)  # [P, G]
+        advantages = group_advantages(groups, config.normalize).view(-1, 1).expand_as(mask)  # [P·G, T]
+        batch = Batch(trajectory.states, trajectory.actions, trajectory.log_probs, advantages, mask, ref_log_probs)
+        metrics = policy_update(
+            self.policy, batch, self.optimizer, clip=config.clip, epochs=config.epochs,
+            minibatch_size=config.minibatch_size, micro_batch_size=config.micro_batch_size, reduce=config.reduce,
+            kl_coef=config.kl_coef if config.kl_in == "loss" else 0.0, kl_kind=config.kl_kind,
+            max_grad_norm=config.max_grad_norm, skip_zero_advantages=config.skip_dead_groups, generator=self.generator,
+        )
+        return self._describe(trajectory, rewards.view_as(groups)) | metrics
+
+    @torch.no_grad()
+    def _reference_log_probs(self, trajectory: Trajectory) -> Tensor | None:
+        if self.reference is None:
+            return None
+        return self.reference.evaluate_actions(trajectory.states, trajectory.actions, trajectory.mask)[0]
+
+    def _describe(self, trajectory: Trajectory, rewards: Tensor) -> Metrics:
+        """The metrics of a batch under TRL's names; rewards `[P, G]`."""
+        self.num_tokens += int(trajectory.mask.sum())
+        return {
+            "reward": rewards.mean().item(),
+            "reward_std": rewards.std(-1).mean().item(),
+            "frac_reward_zero_std": (rewards == rewards[:, :1]).all(-1).float().mean().item(),
+            "entropy": -masked_mean(trajectory.log_probs, trajectory.mask).item(),  # E[−log π]: unbiased, from samples
+            "completions/mean_length": trajectory.mask.sum(-1).float().mean().item(),
+            "completions/clipped_ratio": trajectory.truncated.any(-1).float().mean().item(),
+            "num_tokens": self.num_tokens,
+        }
+
+    def _set_lr(self, progress: float) -> None:
+        """The learning rate after a share `progress` of the training: large steps first, small ones to settle."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.lr * (1 - progress * (1 - self.config.final_lr))
+
+    def steps(self, dataset: Dataset) -> Iterator[Metrics]:
+        """Sample prompts, answer, learn; one dictionary of metrics per step."""
+        while self.step < self.config.steps:
+            self._set_lr(self.step / max(self.config.steps - 1, 1))
+            rows = torch.randperm(len(dataset), generator=self.generator)[: self.config.prompts_per_step]
+            metrics = self.learn(self.sample(dataset[rows.tolist()]))
+            self.step += 1
+            yield {"step": self.step} | metrics
+
+    def state_dict(self) -> dict:
+        """Everything that the next step depends on, for a `Checkpoint`."""
+        return {
+            "policy": self.policy.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(), "step": self.step, "num_tokens": self.num_tokens,
+        } | ({} if self.reference is None else {"reference": self.reference.state_dict()})
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go back to a state that `state_dict` gave."""
+        self.policy.load_state_dict(state["policy"])
+        if self.reference is not None:
+            self.reference.load_state_dict(state["reference"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self.step, self.num_tokens = state["step"], state["num_tokens"]
+
+
+def train(
+    policy: LanguagePolicy,
+    dataset: Dataset,
+    rewards: Sequence[Reward],
+    config: GRPOConfig,
+    seed: int = 0,
+    observe: Callable[[Metrics], None] | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+) -> GRPOResult:
+    """Train `policy` in place on the prompts of a data set, judged by reward functions.
+
+    `dataset` has a column `prompt`; its other columns are handed to the rewards. Ctrl-C ends the training after the
+    current step and returns what there is. With a file name as `checkpoint`, the state is saved there now and then and
+    at the end; `resume=True` goes on from it, to the same result as if nothing had happened.
+
+    Source: Shao et al. (2024), arXiv:2402.03300, algorithm 1 (with one reward per completion).
+    """
+    if "prompt" not in dataset.column_names:
+        raise ValueError(f"dataset must have a column 'prompt', but has {dataset.column_names}")
+    if resume and checkpoint is None:
+        raise ValueError("resume=True needs a checkpoint to resume from")
+    agent = GRPO(policy, rewards, config, seed)
+    recorder = Recorder(observe, None if checkpoint is None else Checkpoint(checkpoint, agent))
+    if resume:
+        recorder.resume()
+    recorder.watch(agent.steps(dataset))
+    return GRPOResult(policy, recorder.history, recorder.interrupted)

@@ -1,0 +1,100 @@
+"""Stop now, go on later, and nobody can tell: a training run in one safetensors file.
+
+An agent that can be resumed has `config`, `seed`, `state_dict()` and `load_state_dict(state)`. Its state is a nested
+dictionary of tensors and plain JSON values: weights, optimiser, random generators, counters.
+"""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+FORMAT = "rlcore-checkpoint-1"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be used; the message names the file, says why and what to do."""
+
+
+class Checkpoint:
+    """One file that always holds the last complete state of `agent`: written every `every` steps, and at the end."""
+
+    def __init__(self, path: str | Path, agent: Any, every: int = 50):
+        self.path, self.agent, self.every = Path(path), agent, every
+
+    def save(self, history: list[dict]) -> None:
+        """Write everything beside its place, flush it, and move it there: a crash leaves the old file or the new."""
+        tensors, plain = _split(self.agent.state_dict())
+        about = {"format": FORMAT, "agent": type(self.agent).__name__, "config": _config(self.agent),
+                 "seed": self.agent.seed, "state": plain, "history": history}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self.path.with_name(self.path.name + ".tmp")
+        save_file(tensors, fresh, metadata={"rlcore": json.dumps(about)})
+        with open(fresh, "rb+") as handle:
+            os.fsync(handle.fileno())
+        os.replace(fresh, self.path)
+
+    def load(self) -> list[dict]:
+        """Put the agent back to where it was, and return the history so far.
+
+        Raises:
+            CheckpointError: there is no such file, it is truncated, it is not a checkpoint, or it is another run's.
+        """
+        tensors, about = self._read()
+        mine = {"agent": type(self.agent).__name__, "seed": self.agent.seed, **_config(self.agent)}
+        theirs = {"agent": about["agent"], "seed": about["seed"], **about["config"]}
+        differing = [f"{name} is {theirs.get(name)!r} there and {mine.get(name)!r} here"
+                     for name in sorted(mine.keys() | theirs.keys()) if mine.get(name) != theirs.get(name)]
+        if differing:
+            raise CheckpointError(f"{self.path} belongs to another run: {'; '.join(differing)}. "
+                                  "Resume with the settings it was made with, or start afresh.")
+        try:
+            self.agent.load_state_dict(_join(tensors, about["state"]))
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise CheckpointError(f"{self.path} does not fit this model ({str(error).splitlines()[0]}). "
+                                  "Resume with the model it was made with, or start afresh.") from error
+        return about["history"]
+
+    def _read(self) -> tuple[dict[str, Tensor], dict]:
+        if not self.path.is_file():
+            raise CheckpointError(f"there is no checkpoint {self.path} to resume from; start without resuming")
+        try:
+            with safe_open(self.path, "pt") as file:
+                about = json.loads((file.metadata() or {}).get("rlcore", "{}"))
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise CheckpointError(f"{self.path} is damaged or truncated ({error}). "
+                                  "Delete it and start afresh; nothing else is lost.") from error
+        if about.get("format") != FORMAT:
+            raise CheckpointError(f"{self.path} is a safetensors file, but not a checkpoint of this course. "
+                                  "Name another file.")
+        return tensors, about
+
+
+def _config(agent: Any) -> dict:
+    return json.loads(json.dumps(asdict(agent.config)))  # tuples become lists, as they will be when read back
+
+
+def _split(state: Any, place: str = "") -> tuple[dict[str, Tensor], Any]:
+    """Take the tensors out of a nested state: {"a/b": tensor} and the rest, with a note where each tensor was."""
+    if isinstance(state, Tensor):
+        return {place: state.detach().clone().contiguous()}, {"tensor": place}
+    if isinstance(state, dict):
+        parts = {key: _split(value, f"{place}/{key}" if place else str(key)) for key, value in state.items()}
+        tensors = {name: tensor for found, _ in parts.values() for name, tensor in found.items()}
+        return tensors, {"dict": [[key, rest] for key, (_, rest) in parts.items()]}  # pairs: keys may be numbers
+    return {}, {"value": state}
+
+
+def _join(tensors: dict[str, Tensor], rest: dict) -> Any:
+    """Put the tensors back: the inverse of `_split`."""
+    if "tensor" in rest:
+        return tensors[rest["tensor"]]
+    if "dict" in rest:
+        return {key: _join(tensors, value) for key, value in rest["dict"]}
+    return rest["value"]

@@ -1,0 +1,85 @@
+"""A GPT-2 small enough for two CPU cores, and the door through which a real one comes in."""
+
+import os
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase
+
+
+def small_gpt2(
+    tokenizer: PreTrainedTokenizerBase, *, layers: int, width: int, heads: int, positions: int, seed: int = 0
+) -> GPT2LMHeadModel:
+    """A new GPT-2 with random weights for this tokenizer's vocabulary.
+
+    Everything is as in GPT-2, but for the sizes, and two choices that change no idea: no dropout (reinforcement
+    learning scores the same tokens twice and needs the same answer), and torch's own tanh-GELU, which is faster.
+    """
+    config = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_positions=positions,  # the longest text, in tokens
+        n_layer=layers,
+        n_embd=width,
+        n_head=heads,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        activation_function="gelu_pytorch_tanh",
+        bos_token_id=tokenizer.eos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return GPT2LMHeadModel(config).eval()
+
+
+def load_model(name_or_path: str | Path) -> tuple[torch.nn.Module, PreTrainedTokenizerBase]:
+    """A causal language model and its tokenizer, from a folder or, by name, from the hub.
+
+    A folder needs no network. A name is looked for in the local cache first and is downloaded only where
+    Transformers is allowed to (`HF_HUB_OFFLINE` unset); a machine without a network fails with one sentence.
+
+    Raises:
+        ValueError: the folder or the name holds no model that can be loaded.
+    """
+    path = Path(name_or_path)
+    if path.is_dir():
+        return _load(str(path), local_files_only=True, problem=f"the folder {path} holds no model that can be loaded")
+    if path.is_absolute() or str(name_or_path).startswith((".", "~")):
+        raise ValueError(f"there is no folder {path}")
+    try:
+        return _load(str(name_or_path), local_files_only=True, problem="not in the local cache")
+    except ValueError:
+        _require_hub(str(name_or_path))
+    return _load(str(name_or_path), local_files_only=False, problem=f"{name_or_path!r} could not be downloaded")
+
+
+def _load(name: str, local_files_only: bool, problem: str):
+    try:
+        model = AutoModelForCausalLM.from_pretrained(name, local_files_only=local_files_only, use_safetensors=True)
+        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local_files_only)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{problem} ({type(error).__name__}: {str(error).splitlines()[0][:200]})") from error
+    if tokenizer.eos_token_id is None:
+        raise ValueError(f"the tokenizer of {name!r} has no eos token, so the model could never say that it is done")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token  # as GPT-2 is used everywhere; masks, not ids, say what is padding
+    return model.eval(), tokenizer
+
+
+def _require_hub(name: str) -> None:
+    """One quick look whether the hub can be reached, instead of minutes of retries."""
+    import socket
+    from urllib.parse import urlsplit
+
+    advice = f"{name!r} is neither a folder nor in the local cache, and"
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
+        raise ValueError(f"{advice} HF_HUB_OFFLINE forbids a download; give a folder written with save_pretrained")
+    host = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co")).hostname
+    try:
+        socket.create_connection((host, 443), timeout=3).close()
+    except OSError as error:
+        raise ValueError(
+            f"{advice} {host} cannot be reached ({error}); give a folder written with save_pretrained"
+        ) from error

@@ -1,0 +1,91 @@
+"""The one optimisation loop over a `Batch`, shared by everything from CartPole to GPT-2."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from rlcore.losses import Reduction, kl_estimate, masked_mean, ppo_clip_loss, token_mean
+from rlcore.policies import Policy
+from rlcore.trajectory import Batch
+
+
+def policy_update(
+    policy: Policy,
+    batch: Batch,
+    optimizer: torch.optim.Optimizer,
+    *,
+    clip: float | tuple[float, float],
+    epochs: int = 1,
+    minibatch_size: int | None = None,
+    micro_batch_size: int | None = None,
+    reduce: Reduction = token_mean,
+    kl_coef: float = 0.0,
+    kl_kind: str = "k3",
+    entropy_coef: float = 0.0,
+    max_grad_norm: float = 1.0,
+    skip_zero_advantages: bool = False,
+    generator: torch.Generator | None = None,
+) -> dict[str, float]:
+    """Improve the policy on what it did: `epochs` passes of clipped policy-gradient steps over shuffled rows.
+
+    L = reduce(Lᴾᴾᴼ + kl_coef · KL(π ‖ ref) − entropy_coef · H(π))
+
+    One optimiser step per minibatch of `minibatch_size` rows (all rows by default), computed in pieces of
+    `micro_batch_size` rows to save memory; the pieces add up to exactly the same gradient. With
+    `skip_zero_advantages`, rows that cannot contribute a gradient are left out of the computation, but not out of the
+    denominators: the gradient is the same, it only costs less.
+
+    Returns:
+        `loss`, `clip_ratio` (share of steps whose gradient the clip has cut), `grad_norm` (before clipping), and `kl`
+        where the batch has `ref_log_probs`; each averaged over the optimiser steps, and empty if there was none.
+    Source: Schulman et al. (2017), arXiv:1707.06347, algorithm 1.
+    """
+    skip = skip_zero_advantages and kl_coef == 0 and entropy_coef == 0
+    log = defaultdict(list)
+    for _ in range(epochs):
+        for rows in _minibatches(len(batch), minibatch_size, generator):
+            whole = batch.mask[rows]  # [M, T]
+            learning = (batch.advantages[rows] * whole).any(-1) if skip else whole.any(-1)  # [M]
+            if not learning.any():
+                continue
+            optimizer.zero_grad(set_to_none=True)
+            step = defaultdict(float)
+            for part in rows[learning].split(micro_batch_size or len(rows)):
+                micro = batch.rows(part)
+                log_probs, entropy = policy.evaluate_actions(
+                    micro.states, micro.actions, micro.mask, entropy=entropy_coef != 0
+                )
+                step_loss = ppo_clip_loss(log_probs, micro.log_probs, micro.advantages, clip)  # [M, T]
+                if kl_coef:
+                    step_loss = step_loss + kl_coef * kl_estimate(log_probs, micro.ref_log_probs, kl_kind)
+                if entropy_coef:
+                    step_loss = step_loss - entropy_coef * entropy
+                loss = reduce(step_loss, micro.mask, whole)  # []
+                loss.backward()
+                _add_metrics(step, loss, log_probs.detach(), micro, clip, whole)
+            step["grad_norm"] = torch.nn.utils.clip_grad_norm_(policy.parameters(), max_grad_norm).item()
+            optimizer.step()
+            for name, value in step.items():
+                log[name].append(value)
+    return {name: sum(values) / len(values) for name, values in log.items()}
+
+
+def _minibatches(rows: int, size: int | None, generator: torch.Generator | None) -> Iterator[Tensor]:
+    """Row numbers, shuffled and cut into minibatches; in order where one minibatch holds them all."""
+    if size is None or size >= rows:
+        return iter([torch.arange(rows)])
+    return iter(torch.randperm(rows, generator=generator).split(size))
+
+
+def _add_metrics(step: dict, loss: Tensor, log_probs: Tensor, micro: Batch, clip, whole: Tensor) -> None:
+    """Add one micro-batch's share of the step's metrics; the shares sum to the minibatch's mean."""
+    low, high = clip if isinstance(clip, tuple) else (clip, clip)
+    ratio = (log_probs - micro.log_probs).exp()
+    cut = torch.where(micro.advantages > 0, ratio > 1 + high, ratio < 1 - low) & (micro.advantages != 0)
+    step["loss"] += loss.item()
+    step["clip_ratio"] += masked_mean(cut.float(), micro.mask, denominator=whole.sum()).item()
+    if micro.ref_log_probs is not None:
+        kl = kl_estimate(log_probs, micro.ref_log_probs, "k3")
+        step["kl"] += masked_mean(kl, micro.mask, denominator=whole.sum()).item()

@@ -43,7 +43,10 @@ def lab(ctx: typer.Context, number: ChapterNumber = None,
     """Open JupyterLab at a chapter (default: your next one). What follows `--` is handed to JupyterLab."""
     from rlcourse.lab import launch
 
-    launch(open_course(), number, browser=browser, extra=ctx.args)
+    extra = list(ctx.args)
+    if number is not None and number.startswith("-"):  # `rlcourse lab -- --port 9999`: an option, not a chapter
+        number, extra = None, [number, *extra]
+    launch(open_course(), number, browser=browser, extra=extra)
 
 
 @app.command()
@@ -122,11 +125,12 @@ def demo(steps: Annotated[int, typer.Option(min=1, help="Steps of GRPO.")] = 300
          seed: Annotated[int, typer.Option(help="The seed of everything random.")] = 0,
          json: Annotated[Path | None, typer.Option(help="Write what was measured to this file.")] = None,
          model: Annotated[str | None, typer.Option(help="A real GPT-2, by name or folder, in place of ours.")] = None,
+         resume: Annotated[bool, typer.Option("--resume", help="Go on where this seed's last run stopped.")] = False,
          ) -> None:
     """Watch a small GPT-2 learn addition by GRPO."""
     from rlcourse.demo import run
 
-    run(steps=steps, seed=seed, json=json, model=model)
+    run(steps=steps, seed=seed, json=json, model=model, resume=resume)
 
 
 @app.command()

@@ -46,6 +46,8 @@ def difference(got: Any, expected: Any, rtol: float, atol: float) -> str | None:
             return "kind" if not isinstance(got, dict) else "value"
         return _first(difference(got[key], expected[key], rtol, atol) for key in expected)
     a, b = to_array(got), to_array(expected)
+    if a is None and b is not None:
+        return "shape" if isinstance(got, list | tuple) else "kind"
     if a is None or b is None:
         return _compare_parts(got, expected, rtol, atol)
     if a.shape != b.shape:

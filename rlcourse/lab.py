@@ -25,6 +25,7 @@ def launch(course: Course, number: str | None, *, browser: bool = True, extra: l
     sys.stdout.flush()
     if os.name == "posix":
         os.execve(command[0], command, environment)
+        return
     try:  # Windows has no exec that keeps the console
         raise SystemExit(subprocess.run(command, env=environment, check=False).returncode)
     except KeyboardInterrupt:

@@ -104,3 +104,10 @@ def test_slips_of_a_writer_are_named(source_course, old, new, sentence):
 def test_a_solution_marker_in_a_lesson_is_an_error(source_course):
     with pytest.raises(CourseError, match="a lesson has no solutions"):
         notebooks_of(source_course(lesson=LESSON + "\n# %%\n### BEGIN SOLUTION\n### END SOLUTION\n").chapter(1))
+
+
+def test_an_exercise_without_outputs_compares_none(source_course):
+    text = EXERCISES.replace('# %% needs="01.2"', '# %% needs="01.2" tags=["nbval-check-output", "hide-input"]')
+    books = notebooks_of(source_course(exercises=text).chapter(1))
+    assert books["exercises"].cells[-1].metadata.tags == ["hide-input", "raises-exception"]
+    assert books["solutions"].cells[-1].metadata.tags == ["hide-input", "nbval-check-output"]

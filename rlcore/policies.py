@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution
 
+from rlcore.prefix_tree import PrefixTrees, prefix_trees, saves_work
 from rlcore.validate import check_positive, check_same_shape
 
 
@@ -130,12 +131,16 @@ class LanguagePolicy(Policy):
     Causality does the work: the logits at position t depend on tokens 0..t only, so one forward over
     `tokens[:, :-1]` gives π(· | prefix) for every prefix at once. Logits are divided by `temperature`, here and
     wherever the policy is sampled, so that the policy that acts is the policy that learns.
+
+    With `share_prefixes`, texts that begin alike are computed together, as far as they are alike, wherever that is
+    less work; the numbers are the same. By default it is on for GPT-2, for which it is known to be exact.
     """
 
-    def __init__(self, model: nn.Module, tokenizer, temperature: float = 1.0):
+    def __init__(self, model: nn.Module, tokenizer, temperature: float = 1.0, share_prefixes: bool | None = None):
         super().__init__()
         check_positive("temperature", temperature)
         self.model, self.tokenizer, self.temperature = model, tokenizer, temperature
+        self.share_prefixes = model.config.model_type == "gpt2" if share_prefixes is None else share_prefixes
 
     def forward(self, states: Tensor) -> Categorical:
         """Tokens `[B, T]`, right-padded -> a distribution over the vocabulary with batch shape `[B, T]`."""
@@ -144,3 +149,27 @@ class LanguagePolicy(Policy):
             everything = torch.ones_like(states)
             logits = self.model(input_ids=states, attention_mask=everything, use_cache=False).logits  # [B, T, V]
         return Categorical(logits=logits / self.temperature)
+
+    def evaluate_actions(self, states: Tensor, actions: Tensor, mask: Tensor, entropy: bool = False):
+        """As for every policy; where prefixes are shared, each is computed once."""
+        if self.share_prefixes and mask.any():
+            trees = prefix_trees(states, mask)
+            if saves_work(trees, *states.shape, self.model.config.hidden_size):
+                return self._evaluate_trees(trees, actions, mask, entropy)
+        return super().evaluate_actions(states, actions, mask, entropy)
+
+    def _evaluate_trees(self, trees: PrefixTrees, actions: Tensor, mask: Tensor, entropy: bool):
+        with evaluating(self.model):
+            logits = self.model(
+                input_ids=trees.tokens, attention_mask=trees.visible[:, None], position_ids=trees.positions,
+                use_cache=False,
+            ).logits  # [G, K, V]
+        distribution = Categorical(logits=logits / self.temperature)
+        row, time = mask.nonzero(as_tuple=True)
+        place = trees.tree[row], trees.node[row, time]
+
+        def back(values: Tensor) -> Tensor:
+            return values.new_zeros(mask.shape).index_put((row, time), values)  # [B, T], 0 outside the mask
+
+        log_probs = back(distribution.logits[(*place, actions[row, time])])  # normalised: log-probs
+        return log_probs, back(distribution.entropy()[place]) if entropy else None

@@ -1,6 +1,6 @@
 """Group relative policy optimisation: the other answers to the same question are the baseline.
 
-What changed since PPO: there is no critic. A prompt is answered G times, and each answer is measured against their mean.
+What changed since PPO: there is no critic. A prompt is answered G times; each answer is measured against their mean.
 Why: a value function for text is a second model to train; a group gives a fair baseline for the price of sampling.
 """
 

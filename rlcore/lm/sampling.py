@@ -32,7 +32,8 @@ def generate(
         raise ValueError("prompts is empty")
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens must be at least 1, but is {max_new_tokens}")
-    encoded = [encode(policy.tokenizer, prompt) for prompt in prompts]
+    once = {prompt: encode(policy.tokenizer, prompt) for prompt in dict.fromkeys(prompts)}  # groups repeat a prompt
+    encoded = [once[prompt] for prompt in prompts]
     longest = max(map(len, encoded))
     limit = getattr(policy.model.config, "n_positions", None)
     if limit is not None and longest + max_new_tokens > limit:
@@ -54,31 +55,52 @@ def left_pad(encoded: Sequence[Sequence[int]], pad_token_id: int) -> tuple[Tenso
 
 
 @torch.no_grad()
-def _sample(policy, tokens, attention, max_new_tokens, greedy, generator) -> tuple[Tensor, Tensor]:
-    """Write up to `max_new_tokens` after each row; the cache keeps what attention has already computed."""
-    eos, cache, finished = policy.tokenizer.eos_token_id, None, torch.zeros(len(tokens), dtype=torch.bool)
-    positions = position_ids(attention)  # [B, P]
-    completions, log_probs = [], []
+def _sample(
+    policy: LanguagePolicy, tokens: Tensor, attention: Tensor, max_new_tokens: int, greedy: bool,
+    generator: torch.Generator | None,
+) -> tuple[Tensor, Tensor]:
+    """Write after each row; the cache holds what attention has computed, one line for each unfinished text.
+
+    Where the policy shares prefixes, equal unfinished texts are one line, and several rows sample from it.
+    """
+    tokenizer, merge = policy.tokenizer, _distinct if policy.share_prefixes else _apart
+    completions = torch.full((len(tokens), max_new_tokens), tokenizer.pad_token_id)
+    log_probs = torch.zeros(len(tokens), max_new_tokens, dtype=policy.model.dtype)
+    live = torch.arange(len(tokens))  # the rows that are still being written
+    first, line = merge(tokens.where(attention, -1))  # each live row continues the text in cache line `line`
+    tokens, attention, cache = tokens[first], attention[first], None
+    positions = position_ids(attention)
     with evaluating(policy.model) as model:
-        for _ in range(max_new_tokens):
+        for step in range(max_new_tokens):
             out = model(
                 input_ids=tokens, attention_mask=attention.long(), position_ids=positions, past_key_values=cache,
                 use_cache=True, logits_to_keep=1,
             )
-            cache = out.past_key_values
-            scores = (out.logits[:, -1] / policy.temperature).log_softmax(-1)  # [B, V]
-            if greedy:
-                chosen = scores.argmax(-1, keepdim=True)  # [B, 1]
-            else:
-                chosen = torch.multinomial(scores.exp(), 1, generator=generator)  # [B, 1]
-            completions.append(chosen)
-            log_probs.append(scores.gather(-1, chosen))
-            finished = finished | (chosen[:, 0] == eos)
-            if finished.all():
+            scores = (out.logits[:, -1] / policy.temperature).log_softmax(-1)[line]  # [live, V]
+            chosen = scores.argmax(-1) if greedy else torch.multinomial(scores.exp(), 1, generator=generator)[:, 0]
+            completions[live, step], log_probs[live, step] = chosen, scores[torch.arange(len(live)), chosen]
+            going = chosen != tokenizer.eos_token_id
+            live, line, chosen = live[going], line[going], chosen[going]
+            if len(live) == 0:
                 break
-            tokens, positions = chosen, positions[:, -1:] + 1
-            attention = torch.cat([attention, torch.ones_like(chosen, dtype=torch.bool)], -1)
-    return torch.cat(completions, -1), torch.cat(log_probs, -1)
+            first, merged = merge(torch.stack([line, chosen], -1))
+            parent, tokens, line, cache = line[first], chosen[first, None], merged, out.past_key_values
+            cache.batch_select_indices(parent)
+            attention = torch.cat([attention[parent], torch.ones_like(tokens, dtype=torch.bool)], -1)
+            positions = positions[parent, -1:] + 1
+    return completions[:, : step + 1], log_probs[:, : step + 1]
+
+
+def _distinct(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Merge equal rows `[B, n]`: where each distinct one stands first, and which of these each row is."""
+    distinct, which = torch.unique(rows, dim=0, return_inverse=True)
+    first = torch.full((len(distinct),), len(rows)).scatter_reduce(0, which, torch.arange(len(rows)), "amin")
+    return first, which
+
+
+def _apart(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Merge nothing: every row stands for itself."""
+    return torch.arange(len(rows)), torch.arange(len(rows))
 
 
 def pack(prompts: Tensor, attention: Tensor, completions: Tensor, log_probs: Tensor, tokenizer) -> Trajectory:

@@ -8,7 +8,7 @@ world ended: there is no future to value) and `done` (terminated or truncated: w
 import torch
 from torch import Tensor
 
-from rlcore.validate import check_bool, check_fraction, check_same_shape
+from rlcore.validate import check_bool, check_fraction, check_real, check_same_shape
 
 
 def discounted_returns(rewards: Tensor, done: Tensor, gamma: float) -> Tensor:
@@ -17,15 +17,16 @@ def discounted_returns(rewards: Tensor, done: Tensor, gamma: float) -> Tensor:
     Gₜ = rₜ + γ (1 − doneₜ) Gₜ₊₁, and G is 0 after the last step. Nothing leaks across `done`.
 
     Raises:
-        ValueError: γ outside [0, 1], unequal shapes, or `done` not bool.
+        ValueError: γ outside [0, 1], unequal shapes, no step, rewards that are integers, or `done` not bool.
     Source: Sutton & Barto (2018), eq. 3.9.
     """
     check_fraction("gamma", gamma)
+    check_real(rewards=rewards)
     check_same_shape(rewards=rewards, done=done)
     check_bool(done=done)
     returns, future = torch.empty_like(rewards), torch.zeros_like(rewards[..., 0])
     for t in reversed(range(rewards.shape[-1])):
-        future = rewards[..., t] + gamma * future * ~done[..., t]
+        future = rewards[..., t] + gamma * future.masked_fill(done[..., t], 0.0)  # not `* ~done`: 0 · inf is NaN
         returns[..., t] = future
     return returns
 
@@ -102,9 +103,10 @@ def group_advantages(rewards: Tensor, normalize: bool = True, eps: float = 1e-4)
     nothing to say: it gets exactly 0.
 
     Raises:
-        ValueError: a group of one, which has nobody to be compared with; eps below 0.
+        ValueError: a group of one, which has nobody to be compared with; rewards that are integers; eps below 0.
     Source: Shao et al. (2024), arXiv:2402.03300, section 4.1; Liu et al. (2025), arXiv:2503.20783.
     """
+    check_real(rewards=rewards)
     if rewards.shape[-1] < 2:
         raise ValueError(f"a group needs at least 2 rewards on the last axis, but rewards is {tuple(rewards.shape)}")
     if eps < 0:

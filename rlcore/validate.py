@@ -37,6 +37,15 @@ def check_bool(**tensors: Tensor) -> None:
             raise ValueError(f"{name} must be a bool tensor, but is {tensor.dtype}; write {name}.bool()")
 
 
+def check_real(**tensors: Tensor) -> None:
+    """Require floating-point tensors with something in them: an integer result would be cut off without a word."""
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            raise ValueError(f"{name} must hold real numbers, but is {tensor.dtype}; write {name}.float()")
+        if tensor.numel() == 0:
+            raise ValueError(f"{name} is empty: it is {tuple(tensor.shape)}")
+
+
 def check_same_shape(**tensors: Tensor) -> None:
     """Require equal shapes: (N,) against (N, 1) would broadcast to (N, N) without a word."""
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}

@@ -1,0 +1,121 @@
+"""A Gymnasium world that steps a table, and what it looks like: a tile for each state, a ring where the agent is.
+
+A grid, a row of states and a tree of texts are the same picture with other `places`.
+"""
+
+from collections.abc import Sequence
+
+import gymnasium as gym
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection, PatchCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from rlcore.envs.tables import TabularMDP
+from rlcore.validate import check_choice
+
+TILE, GOAL, EDGE, AGENT, INK = "#eef3f7", "#c9d3dc", "#8a97a3", "#f28e2b", "#3b4754"
+
+
+class TabularEnv(gym.Env):
+    """A Gymnasium world that steps a table: states and actions are numbers, `env.unwrapped.P` is there.
+
+    Args:
+        mdp: the table.
+        render_mode: None, or "rgb_array" for pictures.
+        places: where to draw each state, `[S, 2]` (x to the right, y upwards); None: all in one row.
+        labels: what to write in each state; None: its number.
+        edges: draw a line from each state to those that can follow it.
+
+    Raises:
+        ValueError: an unknown render mode; an action or a state that does not exist; places or labels that are not S.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012 (Gymnasium's own form)
+
+    def __init__(self, mdp: TabularMDP, render_mode: str | None = None, places: np.ndarray | None = None,
+                 labels: Sequence[str] | None = None, edges: bool = False):
+        check_choice("render_mode", render_mode, (None, "rgb_array"))
+        states = np.arange(mdp.num_states)
+        self.mdp, self.render_mode, self.edges = mdp, render_mode, edges
+        self.places = np.stack([states, 0 * states], 1) if places is None else np.asarray(places)
+        self.labels = [str(s) for s in states] if labels is None else list(labels)
+        if self.places.shape != (mdp.num_states, 2) or len(self.labels) != mdp.num_states:
+            raise ValueError(f"places and labels must be one for each of {mdp.num_states} states, but are "
+                             f"{self.places.shape} and {len(self.labels)}")
+        self.observation_space = gym.spaces.Discrete(mdp.num_states)
+        self.action_space = gym.spaces.Discrete(mdp.num_actions)
+        self.P, self.initial_state_distrib = mdp.table(), mdp.start
+        self.state = None
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None):
+        """The first state, drawn from the start distribution (or `options={"state": s}`), and info."""
+        super().reset(seed=seed)
+        chosen = (options or {}).get("state")
+        self.state = int(self.np_random.choice(self.mdp.num_states, p=self.mdp.start) if chosen is None else chosen)
+        if not self.observation_space.contains(self.state):
+            raise ValueError(f"state must lie in 0..{self.mdp.num_states - 1}, but is {chosen!r}")
+        self.steps, self.return_ = 0, 0.0
+        return self.state, {}
+
+    def step(self, action: int):
+        """One outcome of `action`, drawn from the table: state, reward, terminated, truncated (never), info."""
+        if not self.action_space.contains(action):
+            raise ValueError(f"action must lie in 0..{self.mdp.num_actions - 1}, but is {action!r}")
+        s, a = self.state, int(action)
+        k = self.np_random.choice(self.mdp.probabilities.shape[-1], p=self.mdp.probabilities[s, a])
+        self.state, reward = int(self.mdp.next_states[s, a, k]), float(self.mdp.outcome_rewards[s, a, k])
+        self.steps, self.return_ = self.steps + 1, self.return_ + reward
+        return self.state, reward, bool(self.mdp.terminated[s, a, k]), False, {"prob": self.mdp.probabilities[s, a, k]}
+
+    def render(self) -> np.ndarray | None:
+        """All states with the present one marked, `[height, width, 3]` uint8."""
+        if self.render_mode is None:
+            return None
+        return draw(self, f"step {self.steps}    return {self.return_:+.4g}")
+
+
+def draw_tiles(ax: Axes, env: TabularEnv, colours: np.ndarray | str | None = None, labels: list[str] | None = None,
+          size: float = 9.0) -> None:
+    """Draw a `TabularEnv`'s states as squares of side 1 at their places, terminal ones darker.
+
+    Args:
+        ax: where to draw.
+        env: the world, for its `places`, `labels`, `edges` and `mdp`.
+        colours: one for each state `[S, 4]`; None: pale, and grey where the world ends.
+        labels: one for each state; None: the world's own.
+        size: of the writing, in points.
+    """
+    places = np.asarray(env.places, float)
+    if env.edges:
+        follows = (env.mdp.probabilities > 0) & ~env.mdp.terminal[:, None, None]
+        pairs = {(s, env.mdp.next_states[s, a, k]) for s, a, k in np.argwhere(follows)}
+        lines = [places[[s, after]] for s, after in sorted(pairs)]
+        ax.add_collection(LineCollection(lines, colors=EDGE, linewidths=0.7, zorder=0))
+    if colours is None:
+        colours = np.where(env.mdp.terminal, GOAL, TILE)
+    side = 1.0 if not env.edges else 0.8
+    squares = [Rectangle((x - side / 2, y - side / 2), side, side) for x, y in places]
+    ax.add_collection(PatchCollection(squares, facecolors=colours, edgecolors=EDGE, linewidths=0.8))
+    for (x, y), label in zip(places, env.labels if labels is None else labels, strict=True):
+        ax.text(x, y, label, ha="center", va="center", fontsize=size, color=INK)
+    (left, low), (right, high) = places.min(0) - 0.6, places.max(0) + 0.6
+    ax.set(xlim=(left, right), ylim=(low, high), aspect="equal")
+    ax.axis("off")
+
+
+def draw(env: TabularEnv, title: str = "") -> np.ndarray:
+    """One frame, `[height, width, 3]` uint8: the world, and a ring around the present state."""
+    wide, high = np.ptp(np.asarray(env.places, float), axis=0) + 1.2
+    scale = min(0.55, 8.0 / wide)  # inches per tile
+    figure = Figure(figsize=(max(scale * wide, 2.6), scale * high + 0.4), dpi=90, layout="constrained")
+    canvas, ax = FigureCanvasAgg(figure), figure.subplots()
+    draw_tiles(ax, env, size=18.0 * scale)
+    if env.state is not None:
+        x, y = env.places[env.state]
+        ax.plot([x], [y], "o", markersize=44 * scale, color=AGENT, alpha=0.45, markeredgecolor=INK, zorder=3)
+    ax.set_title(title, fontsize=9, color=INK, loc="left")
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -11,7 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rlcore.validate import check_bool, check_choice, check_not_negative, check_positive, check_same_shape
+from rlcore.validate import (
+    check_bool,
+    check_choice,
+    check_fraction,
+    check_not_negative,
+    check_positive,
+    check_same_shape,
+)
 
 
 def masked_mean(x: Tensor, mask: Tensor, dim: int | None = None, denominator: float | Tensor | None = None) -> Tensor:
@@ -58,13 +65,21 @@ def ppo_clip_loss(
         ValueError: unequal shapes, a negative ε, or an ε_low above 1 (a ratio is never negative).
     Source: Schulman et al. (2017), arXiv:1707.06347, eq. 7; two bounds: DAPO, arXiv:2503.14476, eq. 10.
     """
-    low, high = clip if isinstance(clip, tuple) else (clip, clip)
-    check_not_negative("clip (low)", low)
-    check_not_negative("clip (high)", high)
+    low, high = clip_range(clip)
     check_same_shape(log_probs=log_probs, old_log_probs=old_log_probs, advantages=advantages)
     advantages = advantages.detach()
     ratio = (log_probs - old_log_probs.detach()).exp()
     return -torch.min(ratio * advantages, ratio.clamp(1 - low, 1 + high) * advantages)
+
+
+def clip_range(clip: float | tuple[float, float]) -> tuple[float, float]:
+    """ε, or (ε_low, ε_high), as (ε_low, ε_high); raises where they are out of range."""
+    pair = tuple(clip) if isinstance(clip, tuple | list) else (clip, clip)
+    if len(pair) != 2:
+        raise ValueError(f"clip must be one number or a pair, but is {clip}")
+    check_fraction("clip (low)", pair[0])
+    check_not_negative("clip (high)", pair[1])
+    return pair
 
 
 def value_loss(values: Tensor, returns: Tensor) -> Tensor:
@@ -140,6 +155,7 @@ def sequence_mean(x: Tensor, mask: Tensor, whole: Tensor) -> Tensor:
 
 def length_mean(length: int) -> Reduction:
     """Every step is divided by the same constant, so the gradient prefers no length (Dr. GRPO, arXiv:2503.20783)."""
+    check_positive("length", length)
 
     def reduce(x: Tensor, mask: Tensor, whole: Tensor) -> Tensor:
         return masked_mean(x, mask, denominator=len(whole) * length)

@@ -1,8 +1,8 @@
 """Compute every shared prefix once: the completions of a batch, laid out as trees.
 
 Eight answers to one question share the question, and often their first words. A causal model gives the same logits
-after the same prefix, so a batch of rows can be computed as one tree per prompt: a node is a distinct prefix, and a mask
-lets it see its ancestors and nothing else. The result is exact; only the rounding differs.
+after the same prefix, so a batch of rows can be computed as one tree per prompt: a node is a distinct prefix, and a
+mask lets it see its ancestors and nothing else. The result is exact; only the rounding differs.
 """
 
 from dataclasses import dataclass

@@ -1,10 +1,12 @@
 """A GPT-2 small enough for two CPU cores, and the door through which a real one comes in."""
 
 import os
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 
 def small_gpt2(
@@ -55,10 +57,30 @@ def load_model(name_or_path: str | Path) -> tuple[torch.nn.Module, PreTrainedTok
     return _load(str(name_or_path), local_files_only=False, problem=f"{name_or_path!r} could not be downloaded")
 
 
+def save_model(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
+    """Write model and tokenizer where `load_model` and Transformers' `from_pretrained` find them."""
+    with _quiet():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def _quiet():
+    """No progress bars: reading or writing a file on this disk is no event."""
+    was_on = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_on:
+            logging.enable_progress_bar()
+
+
 def _load(name: str, local_files_only: bool, problem: str):
     try:
-        model = AutoModelForCausalLM.from_pretrained(name, local_files_only=local_files_only, use_safetensors=True)
-        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local_files_only)
+        with _quiet() if local_files_only else nullcontext():
+            model = AutoModelForCausalLM.from_pretrained(name, local_files_only=local_files_only, use_safetensors=True)
+            tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local_files_only)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{problem} ({type(error).__name__}: {str(error).splitlines()[0][:200]})") from error
     if tokenizer.eos_token_id is None:

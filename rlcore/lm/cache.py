@@ -6,11 +6,14 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
-from filelock import FileLock
+from filelock import FileLock, Timeout
+
+PATIENCE = 1.0  # seconds to wait for another process before saying so
 
 
 def cache_folder() -> Path:
@@ -22,12 +25,13 @@ def cached(name: str, recipe: dict, build: Callable[[Path], None]) -> Path:
     """The folder `name-<key>`, with the key made from the recipe; `build(folder)` fills it if it is not there yet.
 
     The folder appears whole or not at all: it is written beside its place and moved there. Two processes that ask at
-    once build once. A folder whose files do not match its manifest is reported by name and built again.
+    once build once, and the one that waits says so. A folder whose files do not match its manifest is reported by name
+    and built again.
     """
     key = hashlib.sha256(json.dumps([name, recipe], sort_keys=True).encode()).hexdigest()[:12]
     folder = cache_folder() / f"{name}-{key}"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
+    with _alone(folder):
         if folder.exists():
             problem = _problem(folder)
             if problem is None:
@@ -42,6 +46,21 @@ def cached(name: str, recipe: dict, build: Callable[[Path], None]) -> Path:
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     return folder
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Be the only process that builds this folder, and say so where that means waiting for another."""
+    lock = FileLock(f"{folder}.lock")
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        warnings.warn(f"another process is building {folder} right now; waiting for it to finish", stacklevel=4)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _digest(file: Path) -> str:

@@ -18,6 +18,14 @@ def last_steps(mask: Tensor) -> Tensor:
     return mask & (mask.flip(-1).cumsum(-1).flip(-1) == 1)
 
 
+def _check_begins_with(name: str, steps: Tensor, **others: Tensor | None) -> None:
+    """Require batch and time of `steps` in front of whatever axes the others have of their own."""
+    for other, tensor in others.items():
+        if tensor is not None and tensor.shape[: steps.dim()] != steps.shape:
+            shapes = f"{tuple(steps.shape)}, but is {tuple(tensor.shape)}"
+            raise ValueError(f"{other} must begin with the shape of {name} {shapes}")
+
+
 @dataclass(frozen=True)
 class Trajectory:
     """What a policy did in a world, and what came of it.
@@ -45,11 +53,8 @@ class Trajectory:
         check_bool(terminated=self.terminated, truncated=self.truncated, mask=self.mask)
         if self.rewards.numel() == 0:
             raise ValueError("rewards is empty: a trajectory needs at least one step")
-        steps = self.rewards.shape
-        for name in ("states", "actions") + (("next_states",) if self.next_states is not None else ()):
-            shape = getattr(self, name).shape
-            if shape[: len(steps)] != steps:
-                raise ValueError(f"{name} must begin with the shape of rewards {tuple(steps)}, but is {tuple(shape)}")
+        _check_begins_with("rewards", self.rewards, states=self.states, actions=self.actions,
+                           next_states=self.next_states)
 
     @property
     def done(self) -> Tensor:
@@ -65,7 +70,11 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class Batch:
-    """What an update needs of a trajectory: the choices that were made, and how much better than expected they were."""
+    """What an update needs of a trajectory: the choices that were made, and how much better than expected they were.
+
+    Raises:
+        ValueError: shapes differ along batch or time, the mask is not bool, or there is no step at all.
+    """
 
     states: Tensor  # [B, T, *state]
     actions: Tensor  # [B, T, *action]
@@ -75,10 +84,12 @@ class Batch:
     ref_log_probs: Tensor | None = None  # [B, T]  of a frozen reference policy, where a KL term needs them
 
     def __post_init__(self):
-        check_same_shape(log_probs=self.log_probs, advantages=self.advantages, mask=self.mask)
+        refs = {} if self.ref_log_probs is None else {"ref_log_probs": self.ref_log_probs}
+        check_same_shape(log_probs=self.log_probs, advantages=self.advantages, mask=self.mask, **refs)
         check_bool(mask=self.mask)
         if self.mask.dim() != 2 or self.mask.numel() == 0:
             raise ValueError(f"a batch is [B, T] with at least one step, but mask is {tuple(self.mask.shape)}")
+        _check_begins_with("mask", self.mask, states=self.states, actions=self.actions)
 
     def __len__(self) -> int:
         return len(self.mask)

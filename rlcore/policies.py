@@ -89,6 +89,22 @@ class TabularPolicy(Policy):
         super().__init__()
         self.logits = nn.Parameter(torch.zeros(num_states, num_actions))  # θ: a new table prefers nothing
 
+    @classmethod
+    def from_probabilities(cls, probabilities) -> "TabularPolicy":
+        """The table that gives just these probabilities, `[S, A]`; an action with 0 is never taken.
+
+        Raises:
+            ValueError: probabilities that are negative, or rows that do not sum to 1.
+        """
+        probs = torch.as_tensor(probabilities, dtype=torch.get_default_dtype())
+        if probs.dim() != 2 or (probs < 0).any() or not torch.allclose(probs.sum(-1), torch.ones(len(probs))):
+            raise ValueError("probabilities must be [S, A] with rows in [0, 1] that sum to 1, but are "
+                             f"{tuple(probs.shape)} with sums from {probs.sum(-1).min():.6g} to "
+                             f"{probs.sum(-1).max():.6g}")
+        policy = cls(*probs.shape)
+        policy.logits.data = probs.log()
+        return policy
+
     def forward(self, states: Tensor) -> Categorical:
         """Look the row up: states `[...]` -> batch shape `[...]`."""
         return Categorical(logits=self.logits[states])

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Ellipse, Rectangle
 
 from rlcore.envs.tables import TabularMDP
 from rlcore.validate import check_choice
@@ -28,6 +28,7 @@ class TabularEnv(gym.Env):
         places: where to draw each state, `[S, 2]` (x to the right, y upwards); None: all in one row.
         labels: what to write in each state; None: its number.
         edges: draw a line from each state to those that can follow it.
+        tile: how wide and high a state is drawn, in the units of `places`.
 
     Raises:
         ValueError: an unknown render mode; an action or a state that does not exist; places or labels that are not S.
@@ -36,10 +37,11 @@ class TabularEnv(gym.Env):
     metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012 (Gymnasium's own form)
 
     def __init__(self, mdp: TabularMDP, render_mode: str | None = None, places: np.ndarray | None = None,
-                 labels: Sequence[str] | None = None, edges: bool = False):
+                 labels: Sequence[str] | None = None, edges: bool = False,
+                 tile: tuple[float, float] = (1.0, 1.0)):
         check_choice("render_mode", render_mode, (None, "rgb_array"))
         states = np.arange(mdp.num_states)
-        self.mdp, self.render_mode, self.edges = mdp, render_mode, edges
+        self.mdp, self.render_mode, self.edges, self.tile = mdp, render_mode, edges, tile
         self.places = np.stack([states, 0 * states], 1) if places is None else np.asarray(places)
         self.labels = [str(s) for s in states] if labels is None else list(labels)
         if self.places.shape != (mdp.num_states, 2) or len(self.labels) != mdp.num_states:
@@ -79,7 +81,7 @@ class TabularEnv(gym.Env):
 
 def draw_tiles(ax: Axes, env: TabularEnv, colours: np.ndarray | str | None = None, labels: list[str] | None = None,
           size: float = 9.0) -> None:
-    """Draw a `TabularEnv`'s states as squares of side 1 at their places, terminal ones darker.
+    """Draw a `TabularEnv`'s states as tiles at their places, terminal ones darker.
 
     Args:
         ax: where to draw.
@@ -96,26 +98,26 @@ def draw_tiles(ax: Axes, env: TabularEnv, colours: np.ndarray | str | None = Non
         ax.add_collection(LineCollection(lines, colors=EDGE, linewidths=0.7, zorder=0))
     if colours is None:
         colours = np.where(env.mdp.terminal, GOAL, TILE)
-    side = 1.0 if not env.edges else 0.8
-    squares = [Rectangle((x - side / 2, y - side / 2), side, side) for x, y in places]
-    ax.add_collection(PatchCollection(squares, facecolors=colours, edgecolors=EDGE, linewidths=0.8))
+    wide, high = env.tile
+    boxes = [Rectangle((x - wide / 2, y - high / 2), wide, high) for x, y in places]
+    ax.add_collection(PatchCollection(boxes, facecolors=colours, edgecolors=EDGE, linewidths=0.8))
     for (x, y), label in zip(places, env.labels if labels is None else labels, strict=True):
         ax.text(x, y, label, ha="center", va="center", fontsize=size, color=INK)
-    (left, low), (right, high) = places.min(0) - 0.6, places.max(0) + 0.6
-    ax.set(xlim=(left, right), ylim=(low, high), aspect="equal")
+    (left, bottom), (right, top) = places.min(0), places.max(0)
+    ax.set(xlim=(left - 0.6 * wide, right + 0.6 * wide), ylim=(bottom - 0.6 * high, top + 0.6 * high), aspect="equal")
     ax.axis("off")
 
 
 def draw(env: TabularEnv, title: str = "") -> np.ndarray:
     """One frame, `[height, width, 3]` uint8: the world, and a ring around the present state."""
-    wide, high = np.ptp(np.asarray(env.places, float), axis=0) + 1.2
-    scale = min(0.55, 8.0 / wide)  # inches per tile
+    wide, high = np.ptp(np.asarray(env.places, float), axis=0) + 1.2 * np.array(env.tile)
+    scale = min(0.55, 8.0 / wide, 8.0 / high)  # inches per unit of length
     figure = Figure(figsize=(max(scale * wide, 2.6), scale * high + 0.4), dpi=90, layout="constrained")
     canvas, ax = FigureCanvasAgg(figure), figure.subplots()
-    draw_tiles(ax, env, size=18.0 * scale)
+    draw_tiles(ax, env, size=max(18.0 * scale, 7.0))
     if env.state is not None:
-        x, y = env.places[env.state]
-        ax.plot([x], [y], "o", markersize=44 * scale, color=AGENT, alpha=0.45, markeredgecolor=INK, zorder=3)
+        wide, high = 0.75 * np.array(env.tile)
+        ax.add_patch(Ellipse(env.places[env.state], wide, high, facecolor=AGENT, alpha=0.45, edgecolor=INK, zorder=3))
     ax.set_title(title, fontsize=9, color=INK, loc="left")
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from rlcore.losses import Reduction, kl_estimate, masked_mean, ppo_clip_loss, token_mean
+from rlcore.losses import Reduction, clip_range, kl_estimate, masked_mean, ppo_clip_loss, token_mean
 from rlcore.policies import Policy
 from rlcore.trajectory import Batch
+from rlcore.validate import check_not_negative, check_positive
 
 
 def policy_update(
@@ -35,13 +36,19 @@ def policy_update(
     One optimiser step per minibatch of `minibatch_size` rows (all rows by default), computed in pieces of
     `micro_batch_size` rows to save memory; the pieces add up to exactly the same gradient. With
     `skip_zero_advantages`, rows that cannot contribute a gradient are left out of the computation, but not out of the
-    denominators: the gradient is the same, it only costs less.
+    denominators: the gradient is the same, it only costs less. A minibatch of nothing else takes no step (without
+    skipping, the optimiser's momentum would).
 
     Returns:
         `loss`, `clip_ratio` (share of steps whose gradient the clip has cut), `grad_norm` (before clipping), and `kl`
-        where the batch has `ref_log_probs`; each averaged over the optimiser steps, and empty if there was none.
+        (k3, over the rows that were computed) where the batch has `ref_log_probs`; each averaged over the optimiser
+        steps, and empty if there was none.
+
+    Raises:
+        ValueError: a size or coefficient out of range, or a KL term without `ref_log_probs`.
     Source: Schulman et al. (2017), arXiv:1707.06347, algorithm 1.
     """
+    _check(batch, epochs, minibatch_size, micro_batch_size, kl_coef)
     skip = skip_zero_advantages and kl_coef == 0 and entropy_coef == 0
     log = defaultdict(list)
     for _ in range(epochs):
@@ -64,7 +71,7 @@ def policy_update(
                     step_loss = step_loss - entropy_coef * entropy
                 loss = reduce(step_loss, micro.mask, whole)  # []
                 loss.backward()
-                _add_metrics(step, loss, log_probs.detach(), micro, clip, whole)
+                _add_metrics(step, loss, log_probs.detach(), micro, clip, whole, whole[learning])
             step["grad_norm"] = torch.nn.utils.clip_grad_norm_(policy.parameters(), max_grad_norm).item()
             optimizer.step()
             for name, value in step.items():
@@ -79,13 +86,29 @@ def _minibatches(rows: int, size: int | None, generator: torch.Generator | None)
     return iter(torch.randperm(rows, generator=generator).split(size))
 
 
-def _add_metrics(step: dict, loss: Tensor, log_probs: Tensor, micro: Batch, clip, whole: Tensor) -> None:
-    """Add one micro-batch's share of the step's metrics; the shares sum to the minibatch's mean."""
-    low, high = clip if isinstance(clip, tuple) else (clip, clip)
+def _check(batch: Batch, epochs: int, minibatch_size: int | None, micro_batch_size: int | None, kl_coef: float) -> None:
+    """Say what is wrong before anything moves."""
+    sizes = {"epochs": epochs, "minibatch_size": minibatch_size, "micro_batch_size": micro_batch_size}
+    for name, value in sizes.items():
+        if value is not None:
+            check_positive(name, value)
+    check_not_negative("kl_coef", kl_coef)
+    if kl_coef and batch.ref_log_probs is None:
+        raise ValueError(f"kl_coef is {kl_coef}, but the batch has no ref_log_probs to measure the KL against")
+
+
+def _add_metrics(
+    step: dict, loss: Tensor, log_probs: Tensor, micro: Batch, clip: float | tuple, whole: Tensor, computed: Tensor
+) -> None:
+    """Add one micro-batch's share of the step's metrics; the shares sum to the minibatch's mean.
+
+    A skipped row has no step that was cut, so `clip_ratio` counts it; its KL is not known, so `kl` does not.
+    """
+    low, high = clip_range(clip)
     ratio = (log_probs - micro.log_probs).exp()
     cut = torch.where(micro.advantages > 0, ratio > 1 + high, ratio < 1 - low) & (micro.advantages != 0)
     step["loss"] += loss.item()
     step["clip_ratio"] += masked_mean(cut.float(), micro.mask, denominator=whole.sum()).item()
     if micro.ref_log_probs is not None:
         kl = kl_estimate(log_probs, micro.ref_log_probs, "k3")
-        step["kl"] += masked_mean(kl, micro.mask, denominator=whole.sum()).item()
+        step["kl"] += masked_mean(kl, micro.mask, denominator=computed.sum()).item()

@@ -1,7 +1,7 @@
 """Stop now, go on later, and nobody can tell: a training run in one safetensors file.
 
-An agent that can be resumed has `config`, `seed`, `state_dict()` and `load_state_dict(state)`. Its state is a nested
-dictionary of tensors and plain JSON values: weights, optimiser, random generators, counters.
+An agent that can be resumed is `Resumable` and has a `config` and a `seed`. Its state is a nested dictionary of tensors
+and plain JSON values: weights, optimiser, random generators, counters.
 """
 
 import json
@@ -10,11 +10,39 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 FORMAT = "rlcore-checkpoint-1"
+
+
+class Resumable:
+    """An agent whose state a `Checkpoint` can keep, named by attribute.
+
+    `parts` are modules, optimisers and random generators (or None: not there); `counters` are plain numbers.
+    """
+
+    parts: tuple[str, ...] = ()
+    counters: tuple[str, ...] = ("step",)
+
+    def state_dict(self) -> dict:
+        """Everything that the next step depends on."""
+        parts = {name: part for name in self.parts if (part := getattr(self, name)) is not None}
+        states = {name: part.get_state() if isinstance(part, torch.Generator) else part.state_dict()
+                  for name, part in parts.items()}
+        return states | {name: getattr(self, name) for name in self.counters}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go back to a state that `state_dict` gave."""
+        for name in self.parts:
+            part = getattr(self, name)
+            if part is not None:
+                load = part.set_state if isinstance(part, torch.Generator) else part.load_state_dict
+                load(state[name])
+        for name in self.counters:
+            setattr(self, name, state[name])
 
 
 class CheckpointError(ValueError):

@@ -6,9 +6,12 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from rlcore.checkpoint import Checkpoint
+from torch import nn
+
+from rlcore.checkpoint import Checkpoint, Resumable
 
 Metrics = dict[str, float]
 
@@ -104,3 +107,31 @@ class Recorder:
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, path)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What training leaves: the policy, the metrics of every step, and whether it was stopped by hand."""
+
+    policy: nn.Module
+    history: list[Metrics]
+    interrupted: bool
+
+
+def run(
+    agent: Resumable, steps: Iterable[Metrics], observe: Callable[[Metrics], None] | None = None,
+    checkpoint: str | Path | None = None, resume: bool = False,
+) -> Result:
+    """The loop outside: take an agent's steps to their end, or to Ctrl-C, recorded, observed and saved.
+
+    Raises:
+        ValueError: `resume` without a checkpoint.
+        CheckpointError: there is no such checkpoint, or it is damaged or another run's.
+    """
+    if resume and checkpoint is None:
+        raise ValueError("resume=True needs a checkpoint to resume from")
+    recorder = Recorder(observe, None if checkpoint is None else Checkpoint(checkpoint, agent))
+    if resume:
+        recorder.resume()
+    recorder.watch(steps)
+    return Result(agent.policy, recorder.history, recorder.interrupted)

@@ -13,11 +13,11 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 
-from rlcore.checkpoint import Checkpoint
+from rlcore.checkpoint import Resumable
 from rlcore.lm.sampling import completion_texts, generate
 from rlcore.losses import Reduction, kl_estimate, length_mean, masked_mean, sequence_mean, token_mean
 from rlcore.policies import LanguagePolicy
-from rlcore.recorder import Metrics, Recorder
+from rlcore.recorder import Metrics, Result, run
 from rlcore.returns import group_advantages
 from rlcore.tasks.rewards import Reward, total_reward
 from rlcore.trajectory import Batch, Trajectory
@@ -69,17 +69,11 @@ class GRPOConfig:
         return options[self.reduction]
 
 
-@dataclass(frozen=True)
-class GRPOResult:
-    """What training leaves: the policy, the metrics of every step, and whether it was stopped by hand."""
-
-    policy: LanguagePolicy
-    history: list[Metrics]
-    interrupted: bool
-
-
-class GRPO:
+class GRPO(Resumable):
     """An agent is an action-selection rule (`sample`) and an update rule (`learn`); the loop stands outside."""
+
+    parts = ("policy", "reference", "optimizer", "generator")
+    counters = ("step", "num_tokens")
 
     def __init__(self, policy: LanguagePolicy, rewards: Sequence[Reward], config: GRPOConfig, seed: int = 0):
         self.policy, self.rewards, self.config = policy, list(rewards), config
@@ -152,22 +146,6 @@ class GRPO:
             self.step += 1
             yield {"step": self.step} | metrics
 
-    def state_dict(self) -> dict:
-        """Everything that the next step depends on, for a `Checkpoint`."""
-        return {
-            "policy": self.policy.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(), "step": self.step, "num_tokens": self.num_tokens,
-        } | ({} if self.reference is None else {"reference": self.reference.state_dict()})
-
-    def load_state_dict(self, state: dict) -> None:
-        """Go back to a state that `state_dict` gave."""
-        self.policy.load_state_dict(state["policy"])
-        if self.reference is not None:
-            self.reference.load_state_dict(state["reference"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
-        self.step, self.num_tokens = state["step"], state["num_tokens"]
-
 
 def train(
     policy: LanguagePolicy,
@@ -178,7 +156,7 @@ def train(
     observe: Callable[[Metrics], None] | None = None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
-) -> GRPOResult:
+) -> Result:
     """Train `policy` in place on the prompts of a data set, judged by reward functions.
 
     `dataset` has a column `prompt`; its other columns are handed to the rewards. Ctrl-C ends the training after the
@@ -189,11 +167,5 @@ def train(
     """
     if "prompt" not in dataset.column_names:
         raise ValueError(f"dataset must have a column 'prompt', but has {dataset.column_names}")
-    if resume and checkpoint is None:
-        raise ValueError("resume=True needs a checkpoint to resume from")
     agent = GRPO(policy, rewards, config, seed)
-    recorder = Recorder(observe, None if checkpoint is None else Checkpoint(checkpoint, agent))
-    if resume:
-        recorder.resume()
-    recorder.watch(agent.steps(dataset))
-    return GRPOResult(policy, recorder.history, recorder.interrupted)
+    return run(agent, agent.steps(dataset), observe, checkpoint, resume)

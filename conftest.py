@@ -1,6 +1,10 @@
-"""What pyproject.toml cannot say: absolute paths, the environment of the notebooks, and `pytest work --solved`."""
+"""What pyproject.toml cannot say: absolute paths, no network, models made beforehand, and `pytest work --solved`."""
 
 import os
+import re
+import runpy
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +18,12 @@ os.environ["OMP_NUM_THREADS"] = "1"  # several workers share few cores; also the
 os.environ["RLCOURSE_RECORD"] = "0"  # a test never marks anybody's progress
 os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel python3 is the one of this environment
 os.environ[ROOT_VARIABLE] = str(ROOT)  # the course beside this file, wherever the package was installed from
+
+OFFLINE = ROOT / "tests" / "offline"  # its sitecustomize.py forbids the network, here and in every Python we start
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH")]))
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+if getattr(sys.modules.get("sitecustomize"), "RULE", None) is None:  # a worker has it since it started
+    runpy.run_path(str(OFFLINE / "sitecustomize.py"))
 
 
 def pytest_addoption(parser):
@@ -30,6 +40,28 @@ def pytest_configure(config):
             config.args[:] = [str(WORK)]
         if not any(WORK.glob("*.ipynb")):
             raise pytest.UsageError("There is no copy of an exercise in work/. Take one with: rlcourse start N")
+
+
+def pytest_sessionstart(session):
+    """Make the models that this run starts from before the workers start, who would each wait for them."""
+    if hasattr(session.config, "workerinput") or session.config.option.collectonly:
+        return
+    asked = [session.config.invocation_params.dir / arg.split("::")[0] for arg in session.config.args]
+    files = [file for path in asked for file in (path.rglob("*") if path.is_dir() else [path])]
+    if not any(_names_a_base(file) for file in files if file.suffix in {".py", ".ipynb"} and file.is_file()):
+        return
+    with session.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print("Making sure of the models that the tests start from (the first time, that takes minutes) …", flush=True)
+        start = time.perf_counter()
+        from rlcore.lm.base import BASES
+
+        for make in BASES.values():
+            make()
+        print(f"{', '.join(BASES)}: ready after {time.perf_counter() - start:.0f} s.", flush=True)
+
+
+def _names_a_base(file):
+    return re.search(r"\b[a-z]+_base\b", file.read_text(encoding="utf-8", errors="replace")) is not None
 
 
 def pytest_ignore_collect(collection_path, config):

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def project(course):
     """The tiny course with this repository's conftest.py and pyproject.toml."""
-    for name in ("conftest.py", "pyproject.toml", "tests/course/sanitize.cfg"):
+    for name in ("conftest.py", "pyproject.toml", "tests/course/sanitize.cfg", "tests/offline/sitecustomize.py"):
         (course.root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, course.root / name)
     # The package comes from this repository; the course from its own folder.

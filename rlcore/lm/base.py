@@ -33,7 +33,7 @@ def addition_base(seed: int = 0, progress: Progress | None = None) -> LanguagePo
     def build(folder: Path) -> None:
         tokenizer = character_tokenizer(addition.CHARACTERS)
         policy = LanguagePolicy(small_gpt2(tokenizer, **ADDITION_MODEL, seed=seed), tokenizer)
-        with _bar("A small GPT-2 learns to add a little, on first use only", ADDITION_SFT) as bar:
+        with _bar("A small GPT-2 learns to add a little, on first use only", ADDITION_STEPS, ADDITION_SFT) as bar:
             addition_sft(policy, seed, progress or bar)
         save_model(policy.model, tokenizer, folder)
 
@@ -41,13 +41,13 @@ def addition_base(seed: int = 0, progress: Progress | None = None) -> LanguagePo
 
 
 @contextmanager
-def _bar(title: str, config: SFTConfig) -> Iterator[Progress]:
-    """A progress bar that appears with the first step."""
+def _bar(title: str, about: int, config: SFTConfig) -> Iterator[Progress]:
+    """A progress bar that appears with the first step; it takes about `about` of them."""
     bar = None
 
     def show(metrics: dict[str, float]) -> None:
         nonlocal bar
-        bar = bar or tqdm(desc=title, total=config.max_steps)
+        bar = bar or tqdm(desc=title, total=about)
         bar.update(metrics["step"] - bar.n)
         if "accuracy" in metrics:
             bar.set_postfix_str(f"{metrics['accuracy']:.0%} right, until {config.target_accuracy:.0%}")

@@ -128,6 +128,7 @@ def demo(steps: Annotated[int, typer.Option(min=1, help="Steps of GRPO.")] = 300
          resume: Annotated[bool, typer.Option("--resume", help="Go on where this seed's last run stopped.")] = False,
          ) -> None:
     """Watch a small GPT-2 learn addition by GRPO."""
+    pages.say("Loading PyTorch and Transformers, which takes a few seconds …")
     from rlcourse.demo import run
 
     run(steps=steps, seed=seed, json=json, model=model, resume=resume)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def say(sentence: str) -> None:
     """Print a sentence; an empty one prints nothing."""
     if sentence:
-        print(sentence)
+        print(sentence, flush=True)  # what takes a while is announced before it, also into a pipe
 
 
 def complain(sentence: str) -> None:

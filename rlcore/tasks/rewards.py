@@ -21,8 +21,8 @@ def total_reward(
 
     Raises:
         ValueError: no function at all, a number of weights that differs from that of the functions, a function that
-            returns the wrong number of values or a NaN, or a completion that no function judged. The message names
-            the function and the completion.
+            returns the wrong number of values or anything but a finite number or None, or a completion that no function
+            judged. The message names the function and the completion.
     """
     if not functions:
         raise ValueError("functions is empty: without a reward there is nothing to learn")
@@ -33,13 +33,17 @@ def total_reward(
     for function, weight in zip(functions, weights, strict=True):
         name = getattr(function, "__name__", repr(function))
         values = function(prompts=prompts, completions=completions, **columns)
+        if not hasattr(values, "__len__"):
+            hint = "; did it forget to return them?" if values is None else ""
+            raise ValueError(f"reward {name} returned {values!r} instead of {len(completions)} values{hint}")
         if len(values) != len(completions):
             raise ValueError(f"reward {name} returned {len(values)} values for {len(completions)} completions")
         for i, value in enumerate(values):
             if value is None:
                 continue
-            if math.isnan(value):
-                raise ValueError(f"reward {name} returned NaN for completion {completions[i]!r} to {prompts[i]!r}")
+            if not _is_finite(value):
+                raise ValueError(f"reward {name} returned {value!r} for completion {completions[i]!r} to "
+                                 f"{prompts[i]!r}: it must be a finite number, or None for no opinion")
             total[i] += weight * float(value)
             judged[i] = True
     if not all(judged):
@@ -49,3 +53,10 @@ def total_reward(
             f"no reward ({names}) judged completion {completions[i]!r} to {prompts[i]!r}: all returned None"
         )
     return torch.tensor(total)
+
+
+def _is_finite(value: object) -> bool:
+    try:
+        return math.isfinite(value)
+    except TypeError:  # no number at all
+        return False

@@ -5,6 +5,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
@@ -81,7 +82,7 @@ def _load(name: str, local_files_only: bool, problem: str):
         with _quiet() if local_files_only else nullcontext():
             model = AutoModelForCausalLM.from_pretrained(name, local_files_only=local_files_only, use_safetensors=True)
             tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local_files_only)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ValueError(f"{problem} ({type(error).__name__}: {str(error).splitlines()[0][:200]})") from error
     if tokenizer.eos_token_id is None:
         raise ValueError(f"the tokenizer of {name!r} has no eos token, so the model could never say that it is done")

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-import transformers
 from datasets import Dataset
 from rich.console import Console
 
 from rlcore.agents.grpo import GRPOConfig, train
-from rlcore.lm import answer, load_model
+from rlcore.lm import answer
 from rlcore.lm.base import ADDITION_SFT, ADDITION_STEPS, addition_base, addition_sft
+from rlcore.lm.model import load_model, save_model
 from rlcore.policies import LanguagePolicy
 from rlcore.recorder import Result
 from rlcore.tasks.addition import MAX_NEW_TOKENS, addition_problems, exact_answer
@@ -57,7 +57,6 @@ def run(steps: int = 300, seed: int = 0, json: Path | None = None, model: str | 
         CourseError: the model cannot be loaded, there is nothing to resume from, or `json` cannot be written.
     """
     torch.set_num_threads(1)  # models this small are faster on one thread
-    transformers.utils.logging.disable_progress_bar()
     console = Console(highlight=False)
     files = open_course().work / "demo" / _run_name(model, seed)
     stopped = "Stopped before GRPO began; nothing was changed. Start again with the same command."
@@ -139,8 +138,7 @@ def _save(console: Console, report: dict, result: Result, files: Path, json: Pat
     if result.interrupted:
         console.print("Go on where it stopped with the same command and --resume.", soft_wrap=True)
     picture = draw_curve(report["before"], report["after"], result.history, files.with_name(f"{files.name}.png"))
-    result.policy.model.save_pretrained(files)
-    result.policy.tokenizer.save_pretrained(files)
+    save_model(result.policy.model, result.policy.tokenizer, files)
     console.print(f"Learning curve: {picture}\nTrained model: {files}", soft_wrap=True)
     if json is not None:
         fresh = json.with_name(json.name + ".tmp")

@@ -95,6 +95,7 @@ class FrisbeeMap:
         reward, caught, _ = judge(dog, action)
         over = caught | (after < -LOW_STEPS)
         numbers, shares = self.cells(after, dog[..., 0], dog[..., 1])
+        numbers[over] = np.prod(self.shape) - 1  # nothing follows an end, so it may lead anywhere: to a far corner
         outcomes = shares, numbers, *(np.broadcast_to(x[..., None], shares.shape) for x in (reward, over))
         return TabularMDP(*(x.reshape(-1, 3, 4) for x in outcomes), self._start())  # [S, A, K] each
 

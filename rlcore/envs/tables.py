@@ -52,10 +52,10 @@ class TabularMDP:
         Raises:
             ValueError: as for the class; a table without states, or states that differ in their number of actions.
         """
-        if not len(table) or len({len(table[s]) for s in range(len(table))} | {0}) != 2:
+        sizes = {len(table[s]) if s in table else 0 for s in range(len(table))}
+        if len(sizes) != 1 or 0 in sizes:
             raise ValueError("table must hold the same number of actions, at least one, for each of the states "
-                             f"0, 1, 2, ..., but has {len(table)} states with "
-                             f"{sorted({len(table[s]) for s in table})} actions")
+                             f"0, 1, 2, ..., but has {len(table)} states with {sorted(sizes)} actions")
         return cls.from_function(len(table), len(table[0]), lambda s, a: table[s][a], start)
 
     @classmethod

@@ -10,7 +10,7 @@ from torch import Tensor
 from rlcore.lm.tokenizer import encode
 from rlcore.losses import masked_mean
 from rlcore.policies import LanguagePolicy
-from rlcore.validate import check_positive
+from rlcore.validate import check_fraction, check_positive
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class SFTConfig:
     def __post_init__(self):
         for name in ("batch_size", "lr", "warmup_steps", "max_steps", "evaluate_every", "max_grad_norm"):
             check_positive(name, getattr(self, name))
+        check_fraction("target_accuracy", self.target_accuracy)
 
 
 def pack_examples(tokenizer, prompts: list[str], completions: list[str]) -> tuple[Tensor, Tensor]:
@@ -56,8 +57,15 @@ def sft(
     L = −mean log π(aₜ | sₜ) over the tokens of the completions. How many steps a given accuracy takes varies a lot by
     seed, so the number to fix is the accuracy: with the function `accuracy(policy)`, training stops where it reaches
     `target_accuracy`, also before the first step.
+
+    Raises:
+        ValueError: the data set is empty or lacks a column, or holds a text longer than the model's positions.
     """
+    _check(dataset)
     tokens, mask = pack_examples(policy.tokenizer, list(dataset["prompt"]), list(dataset["completion"]))
+    longest, limit = tokens.shape[1], getattr(policy.model.config, "n_positions", None)
+    if limit is not None and longest > limit:
+        raise ValueError(f"dataset has an example of {longest} tokens, but the model has only {limit} positions")
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(policy.parameters(), lr=config.lr, weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / config.warmup_steps))
@@ -65,10 +73,10 @@ def sft(
         metrics = {"step": step}
         if accuracy is not None and step % config.evaluate_every == 0:
             metrics["accuracy"] = accuracy(policy)
-            if metrics["accuracy"] >= config.target_accuracy:
+        reached = metrics.get("accuracy", -1.0) >= config.target_accuracy
+        if reached or step == config.max_steps:
+            if "accuracy" in metrics:
                 yield metrics
-                return
-        if step == config.max_steps:
             return
         rows = torch.randint(len(tokens), (config.batch_size,), generator=generator)
         x, m = tokens[rows], mask[rows]
@@ -80,3 +88,11 @@ def sft(
         optimizer.step()
         schedule.step()
         yield metrics | {"loss": loss.item()}
+
+
+def _check(dataset: Dataset) -> None:
+    """Say what is wrong before anything moves."""
+    if not {"prompt", "completion"} <= set(dataset.column_names):
+        raise ValueError(f"dataset must have the columns 'prompt' and 'completion', but has {dataset.column_names}")
+    if len(dataset) == 0:
+        raise ValueError("dataset is empty")

@@ -81,7 +81,7 @@ def _seal(folder: Path, recipe: dict) -> None:
 def _problem(folder: Path) -> str | None:
     """What is wrong with a cached folder, or None."""
     try:
-        checksums = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["sha256"]
+        checksums = dict(json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"manifest.json: {type(error).__name__}"
     for name, checksum in checksums.items():

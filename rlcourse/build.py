@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from rlcourse.bars import progress_bar
 from rlcourse.course import Chapter, Course, CourseError
 from rlcourse.execute import large_images, run_notebook
 from rlcourse.scripts import CHECK_OUTPUT, notebooks_of
@@ -107,7 +108,9 @@ def _chosen(course: Course, numbers: Iterable[int]) -> list[Chapter]:
 def _execute(book: NotebookNode, path: Path, root: Path, say: Callable[[str], None]) -> None:
     start = time.perf_counter()
     path.parent.mkdir(exist_ok=True)
-    for note in run_notebook(book, path, root):
+    with progress_bar(f"{path.parent.name}/{path.stem}", len(book.cells)) as bar:
+        notes = run_notebook(book, path, root, watch=bar)
+    for note in notes:
         say(f"note: {note}")
     if problems := large_images(book, path):
         raise CourseError("\n".join(problems))

@@ -10,6 +10,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal, DeadKernelError
 from nbformat import NotebookNode, from_dict
 
+from rlcourse.bars import Bar
 from rlcourse.course import ROOT_VARIABLE, CourseError
 from rlcourse.exam import RECORD_VARIABLE
 from rlcourse.scripts import METADATA, describe
@@ -23,8 +24,10 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def run_notebook(book: NotebookNode, path: Path, root: Path, *, allow_errors: bool = False, record: bool = False,
-                 timeout: float = CELL_TIMEOUT) -> list[str]:
+                 timeout: float = CELL_TIMEOUT, watch: Bar | None = None) -> list[str]:
     """Execute `book` in place, as if it lay at `path`, with this very Python.
+
+    `watch(number, line)` is told before each cell how many cells are done, and the first line of the one that begins.
 
     Returns:
         Notes for whoever builds: what cells wrote to stderr, which is not kept.
@@ -35,6 +38,9 @@ def run_notebook(book: NotebookNode, path: Path, root: Path, *, allow_errors: bo
     client = NotebookClient(book, timeout=timeout, kernel_name="python3", allow_errors=allow_errors,
                             interrupt_on_timeout=allow_errors, coalesce_streams=True, record_timing=False,
                             store_widget_state=False, resources={"metadata": {"path": str(path.parent)}})
+    if watch is not None:
+        watch(0, "starting Python")
+        client.on_cell_start = lambda cell, cell_index: watch(cell_index, _first_line(cell))
     env = os.environ | {ROOT_VARIABLE: str(root), RECORD_VARIABLE: "" if record else "0", "OMP_NUM_THREADS": "1",
                         "JUPYTER_PREFER_ENV_PATH": "1"}
     env.pop("MPLBACKEND", None)  # a notebook draws inline, whatever the shell says
@@ -44,9 +50,15 @@ def run_notebook(book: NotebookNode, path: Path, root: Path, *, allow_errors: bo
         number = _failed_cell(book)
         where = describe(path, number, book.cells[number - 1].source)
         raise CourseError(f"{where} did not run to its end. {_ANSI.sub('', str(error)).strip()}") from None
+    if watch is not None:
+        watch(len(book.cells), "done")
     notes = [note for number, cell in enumerate(book.cells, 1) for note in _clean(cell, path, number, root)]
     book.metadata = from_dict(METADATA)
     return notes
+
+
+def _first_line(cell: NotebookNode) -> str:
+    return next((line.strip()[:28] for line in cell.source.splitlines() if line.strip()), "")
 
 
 def _failed_cell(book: NotebookNode) -> int:

@@ -20,6 +20,7 @@ def launch(course: Course, number: str | None, *, browser: bool = True, extra: l
         pages.say(f"Chapter {chapter.number}, {chapter.title}. Your exercises: work/{mine.name}")
         if desk.was_edited(chapter):
             pages.complain(desk.edited_notice(chapter))
+    pages.say("Starting JupyterLab, which takes a few seconds. It runs until you press Ctrl-C here, twice.")
     command = jupyter_command(course, chapter, browser, extra or [])
     environment = os.environ | {ROOT_VARIABLE: str(course.root), "JUPYTER_PREFER_ENV_PATH": "1"}
     sys.stdout.flush()

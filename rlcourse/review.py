@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
+from rlcourse.bars import progress_bar
 from rlcourse.build import read_notebook
 from rlcourse.course import Chapter, Course, CourseError
 from rlcourse.exam import Exercise
@@ -46,7 +47,8 @@ def review(course: Course, chapter: Chapter, timeout: float = CELL_TIMEOUT, reco
     _prepare(book, chapter)
     stopped = ""
     try:
-        run_notebook(book, path, course.root, allow_errors=True, record=record, timeout=timeout)
+        with progress_bar(f"work/{path.stem}", len(book.cells)) as bar:
+            run_notebook(book, path, course.root, allow_errors=True, record=record, timeout=timeout, watch=bar)
     except CourseError as error:
         stopped = str(error)
     return [_verdict(exercise, book, stopped) for exercise in chapter.exercises.values()]

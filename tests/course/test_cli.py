@@ -233,3 +233,13 @@ def test_an_edit_is_seen_only_in_code(course):
     book.cells[0].source = "# my notes"
     nbformat.write(book, chapter.notebook("exercises"))
     assert not desk.was_edited(chapter)
+
+
+def test_what_takes_a_while_says_where_it_is(course, monkeypatch):
+    monkeypatch.setattr("rlcourse.bars.PLAIN_EVERY", 0.0)
+    run("start", 1)
+    lines = run("check", 1).splitlines()
+    assert lines[0] == "work/01_the_loop 0/7: starting Python"
+    assert any(line.startswith("work/01_the_loop 4/7") and line.endswith(": def mean(xs):") for line in lines)
+    assert "work/01_the_loop 7/7: done" in lines
+    assert "solutions/01_the_loop 7/7: done" in run("build", "--force").splitlines()

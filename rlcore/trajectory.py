@@ -61,6 +61,20 @@ class Trajectory:
         """The episode stops here, for either reason, `[..., T]` bool."""
         return self.terminated | self.truncated
 
+    def rows(self, index: slice | Tensor) -> "Trajectory":
+        """The rows `index` of a batch `[B, T]`, cut after the last step that any of them took.
+
+        Raises:
+            ValueError: one episode, `[T]`, which has no rows; no row.
+        """
+        if self.mask.dim() != 2 or len(self.mask[index]) == 0:
+            raise ValueError(f"index must pick at least one row of a batch [B, T], but of {tuple(self.mask.shape)} it "
+                             f"picks {index}")
+        used = self.mask[index].any(0).nonzero()
+        steps = int(used[-1]) + 1 if len(used) else 1
+        parts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "resume_states"}
+        return Trajectory(**{name: x if x is None else x[index, :steps] for name, x in parts.items()})
+
     def with_final_rewards(self, rewards: Tensor) -> "Trajectory":
         """The same trajectory, with one reward per row, `[B]`, paid at the last action that the policy chose."""
         check_same_shape(rewards=rewards, rows=self.mask[..., 0])

@@ -108,3 +108,15 @@ def test_a_batch_says_what_does_not_fit():
     with pytest.raises(ValueError, match=r"a batch is \[B, T\] with at least one step, but mask is \(5,\)"):
         one = torch.zeros(5)
         Batch(one, one, one, one, one.bool())
+
+
+def test_rows_of_a_trajectory_are_cut_to_their_own_length():
+    mask = torch.tensor([[True, True, True], [True, True, False], [True, False, False]])
+    numbers = torch.arange(9.0).view(3, 3)
+    whole = Trajectory(numbers, numbers, numbers, numbers, ~mask, ~mask, mask, resume_states=numbers[:, 0])
+    two = whole.rows(slice(1, 3))
+    assert two.rewards.tolist() == [[3.0, 4.0], [6.0, 7.0]] and two.mask.tolist() == [[True, True], [True, False]]
+    assert two.next_states is None and two.resume_states is None
+    assert whole.rows(torch.tensor([2, 0])).rewards.tolist() == [[6.0, 7.0, 8.0], [0.0, 1.0, 2.0]]
+    with pytest.raises(ValueError, match=r"index must pick at least one row of a batch \[B, T\]"):
+        two.rows(slice(2, 2))

@@ -1,0 +1,148 @@
+"""Deep Q-learning: a network in place of the table.
+
+What changed since Q-learning: Q(s, a) is a network, and a step that moves it here moves it in every other state too.
+Why the two additions: a replay buffer mixes old steps, because steps in a row are all alike; a target network stands
+still for a while, because a target that moves with the estimate runs away from it.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import VectorEnv
+from torch import Tensor
+
+from rlcore.checkpoint import Resumable
+from rlcore.recorder import Metrics, Result, run
+from rlcore.replay import ReplayBuffer, Transitions
+from rlcore.returns import td_errors
+from rlcore.rollout import collect
+from rlcore.trajectory import Trajectory
+from rlcore.validate import check_fraction, check_positive
+from rlcore.values import EpsilonGreedy, QNetwork
+
+
+@dataclass(frozen=True)
+class DQNConfig:
+    """DQN (Mnih et al., 2015), with a few hundred steps of acting and learning in turn."""
+
+    total_steps: int = 50_000  # steps of the worlds, all together
+    collect_steps: int = 256  # steps between two rounds of learning, all worlds together
+    gradient_steps: int = 128  # updates per round
+    batch_size: int = 64  # transitions per update
+    buffer_size: int = 100_000  # transitions that are remembered; 1 round's worth is "no replay"
+    learning_starts: int = 1_000  # steps before the first update
+    gamma: float = 0.99  # discount, in [0, 1]
+    lr: float = 1e-3  # Adam's learning rate at the first step; it falls linearly
+    final_lr: float = 0.1  # share of lr that is left at the end
+    epsilon: float = 1.0  # exploration at the first step
+    final_epsilon: float = 0.04  # exploration from `exploration_fraction` on
+    exploration_fraction: float = 0.16  # share of the training in which ε falls, linearly
+    target_every: int = 128  # updates between two copies of the network into the target network; 1 is "no target"
+    double: bool = False  # double DQN: one network chooses the best next action, the other values it
+    hidden: tuple[int, ...] = (128, 128)  # sizes of the hidden layers
+    max_grad_norm: float = 10.0  # gradient clipping
+
+    def __post_init__(self):
+        for name in ("total_steps", "collect_steps", "gradient_steps", "batch_size", "buffer_size", "learning_starts",
+                     "lr", "target_every", "max_grad_norm"):
+            check_positive(name, getattr(self, name))
+        for name in ("gamma", "final_lr", "epsilon", "final_epsilon", "exploration_fraction"):
+            check_fraction(name, getattr(self, name))
+
+
+def q_targets(q: QNetwork, target: QNetwork, batch: Transitions, double: bool) -> Tensor:
+    """What the best action in the next state is worth, `[N]`, to be discounted and added to the reward.
+
+    max_a Q⁻(s′, a), or with `double` Q⁻(s′, argmax_a Q(s′, a)), where Q⁻ is the target network.
+
+    Source: Mnih et al. (2015); double: van Hasselt et al. (2016), arXiv:1509.06461, eq. 4.
+    """
+    with torch.no_grad():
+        values = target(batch.next_states)  # [N, A]
+        best = (q(batch.next_states) if double else values).argmax(-1, keepdim=True)  # [N, 1]
+        return values.gather(-1, best).squeeze(-1)
+
+
+class DQN(Resumable):
+    """Select: ε-greedy. Update: move Q(s, a) towards r + γ max Q⁻(s′, ·) on remembered steps."""
+
+    parts = ("policy", "target", "optimizer", "buffer", "generator")
+    counters = ("step", "updates", "episodes")
+
+    def __init__(self, envs: VectorEnv, config: DQNConfig, seed: int = 0):
+        space, actions = envs.single_observation_space, envs.single_action_space
+        if not isinstance(space, Box) or len(space.shape) != 1 or not isinstance(actions, Discrete):
+            raise ValueError(f"envs must show vectors and take discrete actions, but have {space} and {actions}")
+        self.envs, self.config, self.seed = envs, config, seed
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            q = QNetwork(space.shape[0], int(actions.n), config.hidden)
+        self.policy, self.target = EpsilonGreedy(q, config.epsilon), copy.deepcopy(q).requires_grad_(False)
+        self.optimizer = torch.optim.Adam(q.parameters(), lr=config.lr, fused=True)
+        self.buffer = ReplayBuffer(config.buffer_size, space.shape)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.step, self.updates, self.episodes = 0, 0, 0
+
+    def act(self, after: Trajectory | None) -> Trajectory:
+        """Go on acting in the worlds for `collect_steps`, and remember what happened."""
+        progress = self.step / self.config.total_steps
+        share = min(progress / max(self.config.exploration_fraction, 1e-9), 1.0)
+        self.policy.epsilon = self.config.epsilon + share * (self.config.final_epsilon - self.config.epsilon)
+        steps = max(self.config.collect_steps // self.envs.num_envs, 1)
+        seed = self.seed if after is None else None
+        trajectory = collect(self.policy, self.envs, steps, after, seed=seed, generator=self.generator)
+        self.buffer.add(trajectory)
+        self.step += int(trajectory.mask.sum())
+        return trajectory
+
+    def learn(self) -> Metrics:
+        """One round of updates on remembered steps."""
+        config, losses, values = self.config, [], []
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.lr * (1 - min(self.step / config.total_steps, 1.0) * (1 - config.final_lr))
+        for _ in range(config.gradient_steps):
+            batch = self.buffer.sample(config.batch_size, self.generator)
+            q = self.policy.q(batch.states).gather(-1, batch.actions[:, None]).squeeze(-1)  # [N]
+            next_values = q_targets(self.policy.q, self.target, batch, config.double)  # [N]
+            errors = td_errors(batch.rewards, q, next_values, batch.terminated, config.gamma)  # [N]
+            loss = F.smooth_l1_loss(errors, torch.zeros_like(errors))  # a square near 0, straight far away
+            self.optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.policy.parameters(), config.max_grad_norm)
+            self.optimizer.step()
+            self.updates += 1
+            if self.updates % config.target_every == 0:
+                self.target.load_state_dict(self.policy.q.state_dict())
+            losses.append(loss.detach())
+            values.append(q.detach().mean())
+        return {"loss": torch.stack(losses).mean().item(), "value": torch.stack(values).mean().item()}
+
+    def steps(self) -> Iterator[Metrics]:
+        """Act and learn in turn; one dictionary of metrics per round."""
+        trajectory = None
+        while self.step < self.config.total_steps:
+            trajectory = self.act(trajectory)
+            ended = int((trajectory.done & trajectory.mask).sum())
+            self.episodes += ended
+            metrics = {"step": self.step, "epsilon": self.policy.epsilon, "episodes": self.episodes,
+                       "mean_length": int(trajectory.mask.sum()) / max(ended, 1)}
+            yield metrics | (self.learn() if self.step >= self.config.learning_starts else {})
+
+
+def train(
+    envs: VectorEnv, config: DQNConfig, seed: int = 0, observe: Callable[[Metrics], None] | None = None,
+    checkpoint: str | Path | None = None, resume: bool = False,
+) -> Result:
+    """Learn Q in a vector of worlds; the result's `policy` is ε-greedy on `policy.q`.
+
+    With a checkpoint, `resume=True` goes on from it; the worlds themselves are not saved and begin new episodes.
+
+    Source: Mnih et al. (2015), "Human-level control through deep reinforcement learning", algorithm 1.
+    """
+    agent = DQN(envs, config, seed)
+    return run(agent, agent.steps(), observe, checkpoint, resume)

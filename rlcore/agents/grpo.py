@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rlcore.checkpoint import Resumable
 from rlcore.lm.sampling import completion_texts, generate
-from rlcore.losses import Reduction, kl_estimate, length_mean, masked_mean, sequence_mean, token_mean
+from rlcore.losses import Reduction, clip_range, kl_estimate, length_mean, masked_mean, sequence_mean, token_mean
 from rlcore.policies import LanguagePolicy
 from rlcore.recorder import Metrics, Result, run
 from rlcore.returns import group_advantages
@@ -56,6 +56,7 @@ class GRPOConfig:
         if self.group_size < 2:
             raise ValueError(f"group_size must be at least 2 (one answer has nothing to be compared with), "
                              f"but is {self.group_size}")
+        clip_range(self.clip)
         check_fraction("final_lr", self.final_lr)
         check_not_negative("kl_coef", self.kl_coef)
         check_choice("kl_kind", self.kl_kind, ("k1", "k2", "k3"))
@@ -87,6 +88,7 @@ class GRPO(Resumable):
         group = range(self.config.group_size)
         columns = {name: [entry for entry in column for _ in group] for name, column in examples.items()}
         prompts = columns.pop("prompt")
+        columns.pop("completion", None)  # what SFT would imitate: as in TRL, rewards do not see it
         trajectory = generate(
             self.policy, prompts, max_new_tokens=self.config.max_new_tokens, generator=self.generator
         )
@@ -94,9 +96,15 @@ class GRPO(Resumable):
         return trajectory.with_final_rewards(total_reward(self.rewards, prompts, completions, columns))
 
     def learn(self, trajectory: Trajectory) -> Metrics:
-        """Compare within groups, then one `policy_update`."""
+        """Compare within groups, then one `policy_update`.
+
+        Raises:
+            ValueError: the group size does not divide the number of completions.
+        """
         config, mask = self.config, trajectory.mask
         rewards = trajectory.rewards.sum(-1)  # [P·G]
+        if len(rewards) % config.group_size:
+            raise ValueError(f"group_size {config.group_size} does not divide the {len(rewards)} completions")
         ref_log_probs = self._reference_log_probs(trajectory)  # [P·G, T] or None
         judged = rewards
         if config.kl_coef and config.kl_in == "reward":
@@ -126,7 +134,7 @@ class GRPO(Resumable):
             "reward": rewards.mean().item(),
             "reward_std": rewards.std(-1).mean().item(),
             "frac_reward_zero_std": (rewards == rewards[:, :1]).all(-1).float().mean().item(),
-            "entropy": -masked_mean(trajectory.log_probs, trajectory.mask).item(),  # E[−log π]: unbiased, from samples
+            "entropy": -masked_mean(trajectory.log_probs, trajectory.mask).item(),  # E[−log π], from samples
             "completions/mean_length": trajectory.mask.sum(-1).float().mean().item(),
             "completions/clipped_ratio": trajectory.truncated.any(-1).float().mean().item(),
             "num_tokens": self.num_tokens,
@@ -163,9 +171,13 @@ def train(
     current step and returns what there is. With a file name as `checkpoint`, the state is saved there now and then and
     at the end; `resume=True` goes on from it, to the same result as if nothing had happened.
 
+    Raises:
+        ValueError: the data set is empty or has no column `prompt`, or `resume` without a checkpoint.
     Source: Shao et al. (2024), arXiv:2402.03300, algorithm 1 (with one reward per completion).
     """
     if "prompt" not in dataset.column_names:
         raise ValueError(f"dataset must have a column 'prompt', but has {dataset.column_names}")
+    if len(dataset) == 0:
+        raise ValueError("dataset is empty: there is no prompt to answer")
     agent = GRPO(policy, rewards, config, seed)
     return run(agent, agent.steps(dataset), observe, checkpoint, resume)

@@ -55,9 +55,9 @@ def texts(trajectory):
     return found
 
 
-def gradient(policy, loss):
-    """All gradients of a loss in one vector."""
-    grads = torch.autograd.grad(loss, list(policy.parameters()))
+def gradient(policy, loss, keep=False):
+    """All gradients of a loss in one vector; `keep` the graph for another loss."""
+    grads = torch.autograd.grad(loss, list(policy.parameters()), retain_graph=keep)
     return torch.cat([grad.flatten() for grad in grads])
 
 

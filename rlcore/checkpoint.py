@@ -62,7 +62,7 @@ class Checkpoint:
                  "seed": self.agent.seed, "state": plain, "history": history}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self.path.with_name(self.path.name + ".tmp")
-        save_file(tensors, fresh, metadata={"rlcore": json.dumps(about)})
+        save_file(tensors, fresh, metadata={"rlcore": json.dumps(about, default=plain_number)})
         with open(fresh, "rb+") as handle:
             os.fsync(handle.fileno())
         os.replace(fresh, self.path)
@@ -81,10 +81,13 @@ class Checkpoint:
         if differing:
             raise CheckpointError(f"{self.path} belongs to another run: {'; '.join(differing)}. "
                                   "Resume with the settings it was made with, or start afresh.")
+        before = _join(*_split(self.agent.state_dict()))
         try:
             self.agent.load_state_dict(_join(tensors, about["state"]))
         except (RuntimeError, KeyError, ValueError) as error:
-            raise CheckpointError(f"{self.path} does not fit this model ({str(error).splitlines()[0]}). "
+            self.agent.load_state_dict(before)  # torch copies what fits before it complains about the rest
+            reason = " ".join(str(error).split()[:60])
+            raise CheckpointError(f"{self.path} does not fit this model ({reason}). "
                                   "Resume with the model it was made with, or start afresh.") from error
         return about["history"]
 
@@ -98,7 +101,7 @@ class Checkpoint:
         except (SafetensorError, OSError, ValueError) as error:
             raise CheckpointError(f"{self.path} is damaged or truncated ({error}). "
                                   "Delete it and start afresh; nothing else is lost.") from error
-        if about.get("format") != FORMAT:
+        if not isinstance(about, dict) or about.get("format") != FORMAT:
             raise CheckpointError(f"{self.path} is a safetensors file, but not a checkpoint of this course. "
                                   "Name another file.")
         return tensors, about
@@ -106,6 +109,13 @@ class Checkpoint:
 
 def _config(agent: Any) -> dict:
     return json.loads(json.dumps(asdict(agent.config)))  # tuples become lists, as they will be when read back
+
+
+def plain_number(value: Any) -> float:
+    """For `json.dumps(..., default=plain_number)`: a number of numpy or torch, as Python's own."""
+    if getattr(value, "size", None) == 1 or getattr(value, "numel", lambda: 0)() == 1:
+        return value.item()
+    raise TypeError(f"metrics must be plain numbers or texts, but hold a {type(value).__name__}: {value!r:.80}")
 
 
 def _split(state: Any, place: str = "") -> tuple[dict[str, Tensor], Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import nn
 
-from rlcore.checkpoint import Checkpoint, Resumable
+from rlcore.checkpoint import Checkpoint, Resumable, plain_number
 
 Metrics = dict[str, float]
 
@@ -103,7 +103,7 @@ class Recorder:
         path = Path(path)
         fresh = path.with_name(path.name + ".tmp")
         with open(fresh, "w", encoding="utf-8") as file:
-            file.writelines(json.dumps(row) + "\n" for row in self.history)
+            file.writelines(json.dumps(row, default=plain_number) + "\n" for row in self.history)
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, path)

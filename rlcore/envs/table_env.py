@@ -66,11 +66,13 @@ class TabularEnv(gym.Env):
         """One outcome of `action`, drawn from the table: state, reward, terminated, truncated (never), info."""
         if not self.action_space.contains(action):
             raise ValueError(f"action must lie in 0..{self.mdp.num_actions - 1}, but is {action!r}")
-        s, a = self.state, int(action)
-        k = self.np_random.choice(self.mdp.probabilities.shape[-1], p=self.mdp.probabilities[s, a])
-        self.state, reward = int(self.mdp.next_states[s, a, k]), float(self.mdp.outcome_rewards[s, a, k])
-        self.steps, self.return_ = self.steps + 1, self.return_ + reward
-        return self.state, reward, bool(self.mdp.terminated[s, a, k]), False, {"prob": self.mdp.probabilities[s, a, k]}
+        outcomes, draw = self.P[self.state][int(action)], self.np_random.random()
+        for probability, after, reward, terminated in outcomes:  # noqa: B007 (the one it stops at is what happens)
+            draw -= probability
+            if draw < 0:
+                break
+        self.state, self.steps, self.return_ = after, self.steps + 1, self.return_ + reward
+        return after, reward, terminated, False, {"prob": probability}
 
     def render(self) -> np.ndarray | None:
         """All states with the present one marked, `[height, width, 3]` uint8."""

@@ -121,7 +121,7 @@ def test_bad_worlds_and_policies_are_named():
         world = gym.Env()
         world.observation_space, world.action_space = gym.spaces.Discrete(2), gym.spaces.Box(-1, 1)
         as_world(world)
-    with pytest.raises(ValueError, match="world must be a Gymnasium environment, a TabularMDP or a Table.* but is a str"):
+    with pytest.raises(ValueError, match=r"world must be a Gymnasium environment, a TabularMDP .* but is a str"):
         as_world("CliffWalking-v1")
     with pytest.raises(ValueError, match=r"env must show its state, one of 4, but shows Discrete\(1\)"):
         TableWorld.from_env(gym.make("ShortCorridor-v0"))

@@ -17,64 +17,58 @@ Bar = Callable[[int, str], None]
 def progress_bar(title: str, total: int, console: Console | None = None) -> Iterator[Bar]:
     """A bar that appears with the first call of `bar(done, note)`, and stays silent if there is none."""
     console = console or Console(highlight=False)
-    start, stop, bar = _drawn(title, total, console) if console.is_terminal else _written(title, total, console)
-    started = False
-
-    def show(done: int, note: str) -> None:
-        nonlocal started
-        if not started:
-            started = True
-            start(done)
-        bar(done, note)
-
+    bar = (_Drawn if console.is_terminal else _Written)(title, total, console)
     try:
-        yield show
+        yield bar.show
     finally:
-        stop()
+        bar.close()
 
 
-def _drawn(title: str, total: int, console: Console):
+class _Drawn:
     """Everything but the note keeps its width: a narrow window breaks the note into lines, and nothing is lost."""
-    fixed = Column(no_wrap=True)
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=8, table_column=fixed.copy()),
-               MofNCompleteColumn(table_column=fixed.copy()),
-               TimeRemainingColumn(compact=True, table_column=fixed.copy()),
-               TextColumn("{task.fields[note]}", markup=False, table_column=Column()))
-    progress = Progress(*columns, console=console)
-    tasks = []
 
-    def start(done: int) -> None:
-        progress.start()
-        tasks.append(progress.add_task(title, total=total, completed=done, note=""))
+    def __init__(self, title: str, total: int, console: Console):
+        def fixed() -> Column:
+            return Column(no_wrap=True)
 
-    def bar(done: int, note: str) -> None:
-        progress.update(tasks[0], completed=done, note=note)
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=8, table_column=fixed()),
+            MofNCompleteColumn(table_column=fixed()), TimeRemainingColumn(compact=True, table_column=fixed()),
+            TextColumn("{task.fields[note]}", markup=False, table_column=Column()), console=console)
+        self._title, self._total, self._task = title, total, None
 
-    return start, progress.stop, bar
+    def show(self, done: int, note: str) -> None:
+        if self._task is None:
+            self._progress.start()
+            self._task = self._progress.add_task(self._title, total=self._total, completed=done, note=note)
+        self._progress.update(self._task, completed=done, note=note)
+
+    def close(self) -> None:
+        self._progress.stop()
 
 
-def _written(title: str, total: int, console: Console):
+class _Written:
     """The first line at once, then one every `PLAIN_EVERY` seconds, then the last."""
-    began = written = first = 0.0
-    waiting = ""
 
-    def start(done: int) -> None:
-        nonlocal began, first, written
-        began, first, written = time.monotonic(), done, float("-inf")
+    def __init__(self, title: str, total: int, console: Console):
+        self._title, self._total, self._console = title, total, console
+        self._first = None  # (time, done) of the first call
+        self._written, self._waiting = float("-inf"), ""
 
-    def bar(done: int, note: str) -> None:
-        nonlocal waiting, written
+    def show(self, done: int, note: str) -> None:
         now = time.monotonic()
-        left = (total - done) * (now - began) / (done - first) if done > first else None
-        estimate = "" if left is None or left < 1 else f", about {timedelta(seconds=round(left))} left"
-        waiting = f"{title} {done}/{total}{estimate}: {note}"
-        if now - written >= PLAIN_EVERY:
-            flush(now)
+        self._first = self._first or (now, done)
+        self._waiting = f"{self._title} {done}/{self._total}{self._estimate(now, done)}: {note}"
+        if now - self._written >= PLAIN_EVERY:
+            self.close()
+            self._written = now
 
-    def flush(now: float = 0.0) -> None:
-        nonlocal waiting, written
-        if waiting:
-            console.print(waiting, soft_wrap=True, markup=False, highlight=False)
-        waiting, written = "", now
+    def _estimate(self, now: float, done: int) -> str:
+        began, first = self._first
+        left = (self._total - done) * (now - began) / (done - first) if done > first else 0.0
+        return f", about {timedelta(seconds=round(left))} left" if left >= 1 else ""
 
-    return start, flush, bar
+    def close(self) -> None:
+        if self._waiting:
+            self._console.print(self._waiting, soft_wrap=True, markup=False, highlight=False)
+        self._waiting = ""

@@ -87,8 +87,8 @@ class Recorder:
                 if interrupt.requested:
                     self.interrupted = True
                     break
-        if self._checkpoint is not None:
-            self._checkpoint.save(self.history)
+            if self._checkpoint is not None:
+                self._checkpoint.save(self.history)
         return self
 
     def _diagnose(self) -> None:

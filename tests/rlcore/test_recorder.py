@@ -97,6 +97,20 @@ def test_a_second_ctrl_c_stops_at_once():
     assert len(recorder.history) == 2
 
 
+def test_ctrl_c_while_the_last_state_is_saved_lets_it_be_saved():
+    saved = []
+
+    class Slow:
+        every = 50
+
+        def save(self, history):
+            signal.raise_signal(signal.SIGINT)
+            saved.append(len(history))
+
+    assert len(Recorder(checkpoint=Slow()).watch(rows(HEALTHY, HEALTHY)).history) == 2
+    assert saved == [2]
+
+
 def test_an_error_in_a_step_or_an_observer_is_not_swallowed():
     def broken(metrics):
         raise ZeroDivisionError

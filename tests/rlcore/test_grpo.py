@@ -168,17 +168,14 @@ def test_without_std_and_with_sum_it_is_reinforce_with_a_group_baseline_and_a_mu
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_micro_batches_and_skipping_change_nothing(reduction, kl):
     grads = []
-    for options in ({}, {"micro_batch_size": 1}, {"micro_batch_size": 5}, {"micro_batch_size": 100}):
-        for skip in (True, False):
-            policy = tiny_policy("ab")
-            made = agent(policy, reduction=reduction, prompts_per_step=3, skip_dead_groups=skip, **kl, **options)
-            trajectory = made.sample(PROMPTS)
-            dead = trajectory.rewards.sum(-1)
-            dead[:4] = 1.0  # the first group has nothing to say
-            trajectory = trajectory.with_final_rewards(dead)
-            if made.reference is not None:  # a reference that differs
-                made.reference.load_state_dict(tiny_policy("ab", seed=1).state_dict())
-            grads.append(learned_gradient(made, trajectory)[0])
+    for micro, skip in ((None, False), (None, True), (5, True), (1, False)):
+        made = agent(reduction=reduction, prompts_per_step=3, skip_dead_groups=skip, micro_batch_size=micro, **kl)
+        trajectory = made.sample(PROMPTS)
+        dead = trajectory.rewards.sum(-1)
+        dead[:4] = 1.0  # the first group has nothing to say
+        if made.reference is not None:  # a reference that differs
+            made.reference.load_state_dict(tiny_policy("ab", seed=1).state_dict())
+        grads.append(learned_gradient(made, trajectory.with_final_rewards(dead))[0])
     assert grads[0].abs().max() > 1e-3
     for other in grads[1:]:
         torch.testing.assert_close(other, grads[0], rtol=0, atol=1e-13)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from rlcourse import desk, pages
 from rlcourse.course import ROOT_VARIABLE, Chapter, Course, CourseError
@@ -22,7 +23,9 @@ def launch(course: Course, number: str | None, *, browser: bool = True, extra: l
             pages.complain(desk.edited_notice(chapter))
     pages.say("Starting JupyterLab, which takes a few seconds. It runs until you press Ctrl-C here, twice.")
     command = jupyter_command(course, chapter, browser, extra or [])
-    environment = os.environ | {ROOT_VARIABLE: str(course.root), "JUPYTER_PREFER_ENV_PATH": "1"}
+    # So that `rlcourse` is found in JupyterLab's own terminal.
+    commands = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    environment = os.environ | {ROOT_VARIABLE: str(course.root), "JUPYTER_PREFER_ENV_PATH": "1", "PATH": commands}
     sys.stdout.flush()
     if os.name == "posix":
         os.execve(command[0], command, environment)

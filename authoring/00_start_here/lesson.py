@@ -46,7 +46,8 @@ print(f"all 500: {before:.0%} right")
 # %% [markdown]
 # Not bad, not good. From here on nobody shows it a right answer again. It gets problems, writes eight answers to
 # each, and is told for every answer: 1, or 0. That is all. Answers that did better than their seven siblings become
-# more likely; the others less. It is called **GRPO**, and the cell below is the whole of it.
+# more likely; the others less. It is called **GRPO**. The cell below runs it; its lines are in
+# `rlcore/agents/grpo.py`, and chapter 16 goes through them one by one.
 
 # %%
 from rlcore.agents.grpo import GRPOConfig, train
@@ -67,8 +68,8 @@ print(f"{result.history[-1]['num_tokens']:,} tokens written and judged, in {time
 # %%
 fig, ax = plt.subplots()
 ax.plot([row["step"] for row in result.history], [row["reward"] for row in result.history], alpha=0.5,
-        label="sampled answers that are right, in practice")
-ax.plot(*zip(*seen), "o-", label="best answers that are right, in the exam")
+        label="practice: answers drawn with the model's own dice")
+ax.plot(*zip(*seen), "o-", label="exam: the answer it finds likeliest")
 ax.set(title="A small GPT-2 learns to add from right and wrong alone", xlabel="GRPO step", ylabel="share right",
        ylim=(0, 1))
 ax.legend(loc="lower right")
@@ -76,7 +77,9 @@ show(fig, alt=f"Share of right answers over {len(result.history)} steps of GRPO,
               f"{seen[0][1]:.0%} to {seen[-1][1]:.0%}.")
 
 # %% [markdown]
-# And here is the whole exam, one dot for each problem. Red is wrong.
+# Practice stays below the exam because in practice the model rolls dice: it draws each token with the probability that
+# it gives it, to find out what else might work. In the exam it takes the likeliest token. And here is the whole exam,
+# one mark for each problem; a cross is a wrong answer.
 
 # %%
 answers_after = answer(trained, exam, MAX_NEW_TOKENS)
@@ -94,9 +97,9 @@ show(fig, alt="The exam before and after, a mark for each problem at its two num
               "few after.")
 
 # %% [markdown]
-# One run, one seed; the course will show you five before it claims anything. Run the cells again with another
-# `seed`, or with `lr=1e-3` in the `GRPOConfig`, and watch it fall apart: *why* is a question you will be able to
-# answer.
+# One run, one seed; the course will show you five before it claims anything. Run the cells again with another `seed`:
+# much the same. Then with `lr=1e-3` in the `GRPOConfig`, steps ten times as large, and watch it fall apart. *Why* is a
+# question you will be able to answer.
 #
 # There is a version for the terminal too, with a progress bar and a table: `rlcourse demo`.
 
@@ -109,7 +112,8 @@ show(fig, alt="The exam before and after, a mark for each problem at its two num
 #
 # **An LLM is just another policy.** Courses say that; here the code does. Below is one function. It takes a policy
 # and a record of what the policy did, and asks for the quantity that all of reinforcement learning by gradients
-# starts from: how likely was each of these actions?
+# starts from: how likely was each of these actions? (As a logarithm, because probabilities of whole texts are products
+# of many small numbers, and logarithms turn products into sums.)
 
 # %%
 def log_probs_of_actions(policy, trajectory):
@@ -128,8 +132,8 @@ from rlcore.policies import MLPPolicy
 from rlcore.rollout import collect
 
 dog = MLPPolicy(state_size=6, num_actions=3)
-ride = collect(dog, gym.make_vec("RobotDog-v0", num_envs=4), seed=0)
-print("dog:   states", tuple(ride.states.shape), " log-probs", tuple(log_probs_of_actions(dog, ride).shape))
+throw = collect(dog, gym.make_vec("RobotDog-v0", num_envs=4), seed=0)
+print("dog:   states", tuple(throw.states.shape), " log-probs", tuple(log_probs_of_actions(dog, throw).shape))
 
 # %% [markdown]
 # Now for GPT-2, on four problems. The state is the text so far, the action is the next token.
@@ -141,19 +145,21 @@ text = generate(gpt2, exam["prompt"][:4], max_new_tokens=MAX_NEW_TOKENS)
 print("GPT-2: states", tuple(text.states.shape), "    log-probs", tuple(log_probs_of_actions(gpt2, text).shape))
 
 # %% [markdown]
-# The function did not ask which of the two it had. And these are the numbers under which the actions were really
-# chosen, which both records remember:
+# The function did not ask which of the two it had. Both records also kept the log-probabilities from the moment of
+# choosing. Are they the same?
 
 # %% tags=["nbval-check-output"]
-for name, policy, trajectory in (("dog", dog, ride), ("GPT-2", gpt2, text)):
+for name, policy, trajectory in (("dog", dog, throw), ("GPT-2", gpt2, text)):
     now, then = log_probs_of_actions(policy, trajectory), trajectory.log_probs
     mask = trajectory.mask  # which steps were the policy's own choice: not the padding, not the problem it was given
     print(f"{name}: the same numbers, {torch.allclose(now[mask], then[mask], atol=1e-4)}")
 
 # %% [markdown]
-# `mask` is there because rows differ in length: a catch ends a throw early, and `128` is longer than `85`. Time is
-# the last axis, what runs side by side is to its left, and a mask says what counts. This rectangle stays with us from
-# the dog to the last chapter.
+# `mask` is there because rows differ in length: a catch ends a throw early, and `128` is longer than `85`. Whatever is
+# one number per step, as a reward or a log-probability is, has time as its last axis and what runs side by side to its
+# left, and the mask says what counts. (A dog's *state* is six numbers, so its states have one more axis, behind time.
+# A text's states are one token per step: the text so far is everything to its left.) This rectangle stays with us
+# from the dog to the last chapter.
 #
 # And here, for the record, are the three lines that will train everything from chapter 09 on. You need not
 # understand them yet. Come back when you do; it is a good feeling.
@@ -272,9 +278,8 @@ for name, fine in checks.items():
 # %% [markdown]
 # ## You can now …
 #
-# … run a chapter, do an exercise and have it checked, and say in one sentence what this course is about: a policy
-# acting in a world leaves a `Trajectory`; estimators turn it into a `Batch`; a loss turns the `Batch` into a
-# gradient. The first function for your vocabulary is the one they all share:
+# … run a chapter, do an exercise and have it checked, and say what this course is about: a policy acts in a world,
+# what happened is kept in a `Trajectory`, and out of it comes a better policy. One line for a dog and for GPT-2:
 #
 # ```python
 # policy(states).log_prob(actions)    # [B, T]

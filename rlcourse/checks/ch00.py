@@ -23,11 +23,16 @@ def check_total_rewards(fn):
                               "time only."),
         "wrong-axis": (torch.tensor([9.0, 2.0, 4.0]), "You added along the first axis: that is one number per moment, "
                                                       "over all throws. Time is the last axis: `sum(-1)`."),
+        "mask-inverted": (torch.tensor([0.0, 18.0]), "You kept the padding and dropped what counts: `mask` is True "
+                                                    "where a step counts."),
         "mean-not-sum": (torch.tensor([7 / 3, 8.0]), "You divided by the number of steps. What a throw was worth is a "
                                                      "sum."),
         "mask-counted": (torch.tensor([3.0, 1.0]), "You counted the steps. That is what `mask.sum(-1)` says; the "
                                                    "question was what they earned."),
     })
+    many = torch.arange(12.0).view(4, 3)  # rows 0 + 1 + 2, 3, 6 + 7, nothing: not only the first two rows count
+    some = torch.tensor([[True, True, True], [True, False, False], [True, True, False], [False, False, False]])
+    expect(call(fn, many, some), torch.tensor([3.0, 3.0, 13.0, 0.0]))
     hostile = torch.tensor([[1.0, float("nan")], [-2.0, float("inf")]])  # padding may be anything
     expect(call(fn, hostile, torch.tensor([[True, False], [True, False]])), torch.tensor([1.0, -2.0]), mistakes={
         "zero-times-anything": (lambda got: bool(torch.as_tensor(got).isnan().any()),

@@ -17,6 +17,7 @@ MUTANTS = {"00.1": [
     Mutant("wrong-axis", lambda rewards, mask: rewards.masked_fill(~mask, 0.0).sum(0)),
     Mutant("mean-not-sum", lambda rewards, mask: rewards.masked_fill(~mask, 0.0).sum(-1) / mask.sum(-1)),
     Mutant("mask-counted", lambda rewards, mask: mask.sum(-1)),
+    Mutant("mask-inverted", lambda rewards, mask: rewards.masked_fill(mask, 0.0).sum(-1)),
     Mutant("zero-times-anything", lambda rewards, mask: (rewards * mask).sum(-1)),
 ]}
 ALTERNATIVES = {"00.1": [

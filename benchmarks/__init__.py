@@ -1,0 +1,1 @@
+"""rlcore beside its peers, and sweeps too long for a lesson: see README.md in this folder."""

@@ -1,0 +1,1 @@
+"""The parts of `benchmarks.grpo_vs_trl`."""

@@ -70,10 +70,11 @@ def test_it_leaves_a_picture_and_a_model_that_transformers_can_load_and_that_it_
     assert measured(home, *QUICK, "--model", folder)["before"] == first["after"]
 
 
-def test_without_a_terminal_it_says_plainly_how_far_it_is(home, monkeypatch):
-    monkeypatch.setattr("rlcourse.bars.PLAIN_EVERY", 0.0)
+@pytest.mark.parametrize(("seconds", "steps"), [(0.0, [1, 2, 3, 4, 5, 6]), (1e9, [1, 6])])
+def test_without_a_terminal_it_says_plainly_how_far_it_is(home, monkeypatch, seconds, steps):
+    monkeypatch.setattr("rlcourse.bars.PLAIN_EVERY", seconds)
     lines = [line for line in demo(*QUICK).splitlines() if line.startswith("GRPO ")]
-    assert [line.split()[1].rstrip(",:") for line in lines] == [f"{step}/6" for step in range(1, 7)]
+    assert [line.split()[1].rstrip(",:") for line in lines] == [f"{step}/6" for step in steps]
     assert all("reward 0." in line and "held-out" in line and "dead " in line for line in lines)
     assert "tokens/s" in lines[-1]
 
@@ -95,13 +96,14 @@ def test_the_table_says_how_it_was_chosen_and_fits(home):
     assert all(len(line) <= 80 for line in lines if str(home) not in line)
 
 
-def test_the_bar_fits_eighty_columns(home):
+@pytest.mark.parametrize("width", [80, 60, 45])
+def test_the_bar_fits_eighty_columns_and_loses_nothing_in_fewer(width):
     from rich.console import Console
 
     from rlcourse.bars import progress_bar
     from rlcourse.demo_view import Watch
 
-    console = Console(width=80, force_terminal=True, color_system=None)
+    console = Console(width=width, force_terminal=True, color_system=None)
     row = {"step": 0, "num_tokens": 0, "reward": 0.5, "frac_reward_zero_std": 0.25}
     with console.capture() as seen, progress_bar("GRPO", 300, console) as bar:
         watch = Watch(bar, lambda: 0.85, 20, 0.75)
@@ -109,8 +111,9 @@ def test_the_bar_fits_eighty_columns(home):
             watch(row | {"step": step, "num_tokens": 400 * step})
     shown = seen.get().rsplit("GRPO", 1)[1]
     assert "…" not in seen.get()
-    assert "120/300" in shown
-    assert "reward 0.50 held-out 85% dead 25%" in " ".join(shown.split())
+    assert "120/300 --:--" in shown
+    assert "reward 0.50 held-out 85% dead 25% " in " ".join(shown.split())
+    assert (shown.count("\n") == 1) == (width == 80)  # one line, or several
 
 
 def interrupt(args, until, home):

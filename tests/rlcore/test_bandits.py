@@ -71,6 +71,14 @@ def test_ucb_scores_by_hand():
     np.testing.assert_allclose(scores, [[4.461637, 2.730818, np.inf]], atol=1e-6)
 
 
+def test_ucb_counts_the_pull_that_is_about_to_happen():
+    agent = ValueAgent(ValueConfig(c=2.0), 1, 2, dice())
+    for arm in (0, 1, 0):
+        agent.update(np.array([arm]), np.array([1.0]))
+    # the fourth pull: 1 + 2 √(ln 4 / 2) and 1 + 2 √(ln 4 / 1)
+    np.testing.assert_allclose(agent.scores(), [[2.665109, 3.354820]], atol=1e-6)
+
+
 SETTINGS = [
     ValueConfig(), ValueConfig(epsilon=0.3), ValueConfig(temperature=0.7), ValueConfig(epsilon=0.2, temperature=0.5),
     ValueConfig(c=1.5), ValueConfig(c=1.5, epsilon=0.1), GradientConfig(),

@@ -27,6 +27,10 @@ class Resumable:
     parts: tuple[str, ...] = ()
     counters: tuple[str, ...] = ("step",)
 
+    def settings(self) -> dict:
+        """What two runs must have in common for one to go on where the other stopped, beside agent and seed."""
+        return asdict(self.config)
+
     def state_dict(self) -> dict:
         """Everything that the next step depends on."""
         parts = {name: part for name in self.parts if (part := getattr(self, name)) is not None}
@@ -108,7 +112,7 @@ class Checkpoint:
 
 
 def _config(agent: Any) -> dict:
-    return json.loads(json.dumps(asdict(agent.config)))  # tuples become lists, as they will be when read back
+    return json.loads(json.dumps(agent.settings()))  # tuples become lists, as they will be when read back
 
 
 def plain_number(value: Any) -> float:

@@ -83,6 +83,10 @@ class GRPO(Resumable):
         self.generator = torch.Generator().manual_seed(seed)
         self.seed, self.step, self.num_tokens = seed, 0, 0  # steps done and tokens sampled so far
 
+    def settings(self) -> dict:
+        """The config, and the temperature, which is the policy's own."""
+        return super().settings() | {"temperature": self.policy.temperature}
+
     def sample(self, examples: dict[str, list]) -> Trajectory:
         """Answer each prompt G times and let the rewards judge: rows prompt by prompt, `[P·G, T]`."""
         group = range(self.config.group_size)

@@ -46,7 +46,7 @@ def load_model(name_or_path: str | Path) -> tuple[torch.nn.Module, PreTrainedTok
     Raises:
         ValueError: the folder or the name holds no model that can be loaded.
     """
-    path = Path(name_or_path)
+    path = Path(name_or_path).expanduser()
     if path.is_dir():
         return _load(str(path), local_files_only=True, problem=f"the folder {path} holds no model that can be loaded")
     if path.is_absolute() or str(name_or_path).startswith((".", "~")):
@@ -84,6 +84,8 @@ def _load(name: str, local_files_only: bool, problem: str):
             tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local_files_only)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ValueError(f"{problem} ({type(error).__name__}: {str(error).splitlines()[0][:200]})") from error
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):  # Transformers makes one up where there is none
+        raise ValueError(f"{problem} (there is a model, but no tokenizer beside it)")
     if tokenizer.eos_token_id is None:
         raise ValueError(f"the tokenizer of {name!r} has no eos token, so the model could never say that it is done")
     if tokenizer.pad_token is None:

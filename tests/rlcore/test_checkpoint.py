@@ -207,6 +207,12 @@ def test_another_run_is_named_with_what_differs(tmp_path):
     assert "clip is 0.2 there and [0.1, 0.2] here" in words and "epochs" not in words
 
 
+def test_another_temperature_is_another_run(tmp_path):
+    run(tmp_path / "run", observe=stop_at(1))
+    with pytest.raises(CheckpointError, match=r"temperature is 1.0 there and 0.7 here"):
+        run(tmp_path / "run", start=policy(temperature=0.7), resume=True)
+
+
 @pytest.mark.parametrize("other", [{"layers": 2}, {"characters": "abc"}, {"positions": 20}, {"layers": 2, "seed": 5}])
 def test_another_model_is_named_and_left_as_it_was(tmp_path, other):
     path = tmp_path / "run.safetensors"

@@ -120,15 +120,26 @@ def cut_weights(folder):
     file.write_bytes(file.read_bytes()[:-100])
 
 
+def lose_tokenizer(folder):
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+
+
 def break_json(folder):
     (folder / "config.json").write_text("{")
 
 
-@pytest.mark.parametrize("damage", [break_config, break_weights, cut_weights, break_json])
+@pytest.mark.parametrize("damage", [break_config, break_weights, cut_weights, lose_tokenizer, break_json])
 def test_a_folder_without_a_whole_model_is_named(folder, damage):
     damage(folder)
     with pytest.raises(ValueError, match=f"the folder {folder} holds no model that can be loaded"):
         load_model(folder)
+
+
+def test_a_tilde_is_the_home_folder(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    monkeypatch.setenv("USERPROFILE", str(folder.parent))
+    assert load_model(f"~/{folder.name}")[0].config.model_type == "gpt2"
 
 
 def test_folders_that_are_not_there_are_no_hub_names(tmp_path, monkeypatch):

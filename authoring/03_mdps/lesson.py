@@ -5,9 +5,8 @@
 # decides *where you will be next*, and a place can be worth more than a payment.
 #
 # When you have worked through this page you can say exactly how good it is to be somewhere, and how good it is to do
-# something there; find the best policy of any world whose rules you know; and write every sentence of a small
-# language on one page, with its probability and its value, as the state of the very thing that a language model is.
-# The dog will get a plan, too.
+# something there; find the best policy of any world whose rules you know; and read a text as a state, in a language
+# so small that you can say of each of its tokens what it was worth. The dog will get a plan, too.
 #
 # *About 90 minutes, difficulty 2 of 5. You need chapter 01 (return, γ, policy); of chapter 02 only that an action has
 # a value.*
@@ -92,9 +91,11 @@ print(f"A: {walked[A]:.1f} ± {error[A]:.1f}    B: {walked[B]:.1f} ± {error[B]:
 P = world.P
 for name, s in (("square A", A), ("top left corner", 0)):
     for action, move in enumerate(("up", "right", "down", "left")):
-        print(f"{name:16} {move:6}", [(p, s_next, r, over) for p, s_next, r, over in P[s][action]])
+        print(f"{name:16} {move:6}", P[s][action])
 ice = gym.make("FrozenLake-v1").unwrapped.P
-print("\nslippery ice, corner, right ", *ice[0][2], sep="\n   ")
+print("\nslippery ice, top left corner, right:")
+for p, s_next, r, terminated in ice[0][2]:
+    print(f"   ({p:.3f}, {s_next}, {r}, {terminated})")
 
 # %% [markdown]
 # On our grid each list has one entry, because every move is certain. On ice you may slide: three entries, a third
@@ -221,8 +222,8 @@ def draw_three(V, Q, advantage, titles, limits):
     """V, Q and the advantage on the same grid, side by side."""
     fig, axes = plt.subplots(1, 3, figsize=(10.5, 3.9))
     draw_values(axes[0], world, V, limits)
-    draw_action_values(axes[1], world, Q, limits)
-    draw_action_values(axes[2], world, advantage, diverging=True)
+    draw_action_values(axes[1], world, Q, limits, size=6.5)
+    draw_action_values(axes[2], world, advantage, diverging=True, size=6.5)
     for ax, title in zip(axes, titles, strict=True):
         ax.set_title(title, fontsize=11)
     return fig, axes
@@ -277,7 +278,7 @@ while not rounds or np.abs(rounds[-1][1] - my_values(policy)).max() > 1e-6:
 fig, axes = plt.subplots(1, len(rounds), figsize=(10.5, 10.5 / len(rounds) + 0.3))
 for i, (ax, (policy, V)) in enumerate(zip(axes, rounds, strict=True)):
     draw_values(ax, world, V, limits=(-2, 25), size=7)
-    draw_arrows(ax, world, policy)
+    draw_arrows(ax, world, policy, start=0.3)
     ax.set_title("dice" if i == 0 else f"round {i}", fontsize=10)
 show(fig, alt=f"Policy iteration: the arrows and values of {len(rounds)} policies, from dice to the best one. The "
               "value of A goes " + ", ".join(f"{V[A]:.1f}" for _, V in rounds) + ".")
@@ -312,12 +313,12 @@ for _ in range(300):
     V = my_action_values(V).max(1)
 V_star, Q_star = V, my_action_values(V)
 
-fig, axes = plt.subplots(1, 5, figsize=(9.5, 2.2))
-for ax, k in zip(axes, (1, 2, 5, 15, 299), strict=True):
+fig, axes = plt.subplots(1, 4, figsize=(10.5, 3))
+for ax, k in zip(axes, (1, 2, 5, 299), strict=True):
     draw_values(ax, world, guesses[k], limits=(-2, 25), size=7)
-    draw_arrows(ax, world, my_greedy(my_action_values(guesses[k])))
+    draw_arrows(ax, world, my_greedy(my_action_values(guesses[k])), start=0.3)
     ax.set_title(f"{k} sweep{'s' * (k > 1)}", fontsize=10)
-show(fig, alt="Value iteration after 1, 2, 5, 15 and 299 sweeps: the values grow outwards from the trapdoors, and the "
+show(fig, alt="Value iteration after 1, 2, 5 and 299 sweeps: the values grow outwards from the trapdoors, and the "
               "arrows point the right way long before the values have stopped growing.")
 print("the book, first row (Example 3.8)", [22.0, 24.4, 22.0, 19.4, 17.5])
 print("value iteration                  ", V_star[:5].round(1).tolist())
@@ -343,9 +344,8 @@ show(fig, alt="The largest error against V*: value iteration falls on a straight
 
 # %%
 A_star = Q_star - V_star[:, None]
-fig, axes = draw_three(V_star, Q_star, A_star, ["V*: the best from here", "Q*: one move, then the best",
-                                                "A* = Q* − V*, and the best moves"], (5, 25))
-draw_arrows(axes[2], world, my_greedy(Q_star))
+fig, _ = draw_three(V_star, Q_star, A_star, ["V*: the best from here", "Q*: one move, then the best",
+                                             "A* = Q* − V*: white is best"], (5, 25))
 show(fig, alt=f"V*, Q* and the advantage of the best policy on the same grid. A is worth {V_star[A]:.1f}. No advantage "
               "is above 0; the best moves have exactly 0 and lead to A from nearly everywhere.")
 
@@ -398,39 +398,41 @@ to_go = np.array(list(islice(value_iteration_sweeps(lake, gamma=1.0), 601)))  # 
 patient = greedy(train(lake, DPConfig(gamma=0.99)).q)  # infinite and discounted: one policy for all times
 within = np.array(list(islice(evaluation_sweeps(lake, patient, gamma=1.0), 601)))  # what it reaches in k steps
 
-fig, ax = plt.subplots()
-ax.plot(to_go[:, 0], label="best plan for just so many steps (γ = 1)")
-ax.plot(within[:, 0], "--", label="best policy at γ = 0.99, cut off there")
-ax.axhline(14 / 17, color="black", linewidth=1, label="no limit: 14/17")
-ax.set(title="FrozenLake: how likely one reaches the goal", xlabel="steps allowed", ylabel="probability", ylim=(0, 1))
-ax.legend(fontsize=9, loc="lower right")
-show(fig, alt="The probability of reaching the goal against the steps allowed. Within 100 steps it is "
-              f"{to_go[100, 0]:.4f} for the best plan and {within[100, 0]:.4f} for the discounted policy; both "
-              "tend to 14/17.")
+fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.4))
+axes[0].plot(to_go[:201, 0], label="best plan for so many steps (γ = 1)")
+axes[0].plot(within[:201, 0], "--", label="best policy at γ = 0.99, cut off")
+axes[0].axhline(14 / 17, color="black", linewidth=1, label="no limit: 14/17")
+axes[0].set(title="How likely one reaches the goal", xlabel="steps allowed", ylabel="probability", ylim=(0, 1))
+axes[0].legend(fontsize=9, loc="lower right")
+axes[1].plot(100 * (to_go - within)[:201, 0])
+axes[1].set(title="What the one policy for all times gives away", xlabel="steps allowed", ylabel="percentage points")
+show(fig, alt="Left, the probability of reaching the goal against the steps allowed, for the best plan and for the "
+              "discounted policy: they nearly coincide and approach 14/17. Right, the gap between them: at most "
+              f"{100 * (to_go - within)[:201, 0].max():.1f} percentage points, and gone for long walks.")
 print(f"within 100 steps: best plan {to_go[100, 0]:.4f} (known: 0.7442), policy of γ = 0.99 {within[100, 0]:.4f} "
       "(known: 0.7402)")
 
 # %% [markdown]
-# A gap of less than half a percent at 100 steps; so what is the difference? Look at what they *do*.
+# They give away very little. So what is the difference? Look at what they *do*.
 
 # %%
 lake_world = TabularEnv(lake, places=grid_places(4, 4), labels=list("SFFFFHFHFFFHHFFG"))
 LAKE_MOVES = ((0, -1), (1, 0), (0, 1), (-1, 0))  # FrozenLake's own order: left, down, right, up
-plans = {f"{k} steps to go": greedy(action_values(lake, to_go[k - 1], 1.0)) for k in (7, 20)}
+plans = {f"{k} steps to go": greedy(action_values(lake, to_go[k - 1], 1.0)) for k in (5, 20)}
 plans["for ever, γ = 0.99"] = patient
 fig, axes = plt.subplots(1, 3, figsize=(9, 3.3))
 for ax, (title, plan) in zip(axes, plans.items(), strict=True):
     draw_tiles(ax, lake_world)
-    draw_arrows(ax, lake_world, plan, LAKE_MOVES)
+    draw_arrows(ax, lake_world, plan, LAKE_MOVES, start=0.2)
     ax.set_title(title, fontsize=11)
-moved = (np.abs(plans["7 steps to go"] - patient).max(1) > 1e-9) & ~lake.terminal
-show(fig, alt="Best moves on the frozen lake with 7 steps to go, with 20, and for ever. With 7 to go "
+moved = (np.abs(plans["5 steps to go"] - patient).max(1) > 1e-9) & ~lake.terminal
+show(fig, alt="Best moves on the frozen lake with 5 steps to go, with 20, and for ever. With 5 to go "
               f"{moved.sum()} of {(~lake.terminal).sum()} squares have other best moves than for ever; where the goal "
               "is out of reach, every move is as good.")
 
 # %% [markdown]
-# (They steer *away* from holes and let the ice push them sideways; that is what the odd arrows are.) With few steps
-# to go it pays to take risks, and where the goal is out of reach all moves are equally good. So a **finite,
+# (They steer *away* from holes and let the ice push them sideways; that is what the odd arrows are.) With few steps to
+# go other moves are best, and where the goal is out of reach all four are equally good. So a **finite,
 # undiscounted** world needs a plan for every time left; its clock is part of the state. An **infinite, discounted**
 # one looks the same tomorrow as today, and one policy does for ever.
 #
@@ -517,7 +519,7 @@ show(fig, alt="The tree of all texts, coloured by their value. For the writer wh
 # The left tree says what a text is worth in the mouth of a babbler. In the right one, look at *not*: not even a
 # false start is lost on a good writer, who goes on to *not not good*. V\* judges the text, not the one who wrote it.
 #
-# So a token has an advantage. Here is one sentence after another, seen through V:
+# So a token has an advantage. Three sentences, seen through the babbler's V:
 
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(9.5, 3.2), sharey=True)
@@ -579,7 +581,6 @@ for tokens, length in ((3, 4), (3, 20), (50_257, 4), (50_257, 20)):
 import time
 
 from rlcore.envs.frisbee_mdp import FrisbeeMap, MapPolicy
-from rlcore.envs.robot_dog import JUMP
 
 clock = time.process_time()
 frisbee = FrisbeeMap(cell=0.25)
@@ -589,32 +590,36 @@ promised = (frisbee.mdp.start * plan.value).sum()
 print(f"the best dog on this map has a mean return of {promised:.3f}")
 
 # %%
+from rlcore.envs.robot_dog import DT, EFFORT, JUMP, REACH, TOP_SPEED
+
 at_rest = len(frisbee.speeds) // 2
-flight = frisbee.clock > 0  # while the disc is in the air, out of reach
-V_map = plan.value.reshape(frisbee.shape)[flight, :, at_rest]  # [steps left, offset]
-moves = greedy(plan.q).reshape(*frisbee.shape, 3)[flight, :, at_rest]  # [steps left, offset, action]
-extent = (frisbee.offsets[0], frisbee.offsets[-1], 0.5, flight.sum() + 0.5)
+steps = frisbee.clock[frisbee.clock > 0]  # while the disc is in the air, out of reach
+V_map = plan.value.reshape(frisbee.shape)[: len(steps), :, at_rest]  # [steps left, offset]
+Q_map = plan.q.reshape(*frisbee.shape, 3)[: len(steps), :, at_rest]  # [steps left, offset, action]
+urgent = [Q_map[..., action] - Q_map[..., 1] > EFFORT / 2 for action in (0, 2)]  # a pause would cost it
+extent = (frisbee.offsets[0], frisbee.offsets[-1], 0.5, len(steps) + 0.5)
 
 fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.9), sharey=True)
 image = axes[0].imshow(V_map, aspect="auto", extent=extent, cmap="Blues")
+axes[0].plot(-REACH - DT * TOP_SPEED * steps, steps, "--", color="black", label=f"{TOP_SPEED:.0f} m/s")
+axes[0].legend(loc="lower left", fontsize=9)
 fig.colorbar(image, ax=axes[0], label="V*")
-colours = np.array([[0.93, 0.62, 0.32], [0.95, 0.95, 0.95], [0.35, 0.6, 0.85]])  # left, lie still, right
-axes[1].imshow(moves @ colours, aspect="auto", extent=extent)
-for x, y, word in ((-5.2, 10, "run right"), (5.2, 10, "run left"), (-9.5, 4, "too late:\nlie still"),
-                   (9.5, 4, "too late:\nlie still"), (0, 22, "wait")):
-    axes[1].annotate(word, (x, y), ha="center", va="center", fontsize=9)
-for ax, title in zip(axes, ("What a place is worth to a dog at rest", "What it does there"), strict=True):
+axes[1].imshow(urgent[1] * 1.0 - urgent[0] * 1.0, aspect="auto", extent=extent, cmap="PuOr", vmin=-2, vmax=2)
+for x, y, words in ((-8.8, 21, "run right\nnow"), (10.6, 17.5, "run left\nnow"), (-9.5, 5, "too late:\nlie still"),
+                    (10.2, 4, "too late:\nlie still"), (1.5, 22, "no hurry")):
+    axes[1].annotate(words, (x, y), ha="center", va="center", fontsize=9)
+for ax, title in zip(axes, ("What a place is worth to a dog at rest", "What it must do there"), strict=True):
     ax.set(title=title, xlabel="dog is so far right of where the disc comes low (m)", xlim=(-12.5, 12.5))
     ax.grid(False)
 axes[0].set_ylabel("steps until the disc is low")
-show(fig, alt="Left, V* of a dog at rest over its place and the steps left: a dark cone, whose edges are how far a "
-              "dog can run in the time. Right, what it does: outside the cone it lies still, near its edges it runs, "
-              "and well inside it may wait.")
+show(fig, alt="Left, V* of a dog at rest over its place and the steps left: a dark cone, whose edge is as steep as a "
+              "line at the dog's top speed. Right, where it must run at once: a band along either edge of the cone. "
+              "Outside the cone it lies still, and well inside there is no hurry.")
 
 # %% [markdown]
-# Nobody told it about top speed, and there it is: the edge of the cone is as steep as the dog is fast. Outside it
-# sleeps, since running would cost and could not help. Inside it runs only when it must: every colour between two is
-# a tie, and the plan takes each of the tied actions as often.
+# Nobody drew that cone; it came out of the sweeps, and its edge is as steep as the dog is fast. Outside it the plan
+# is to sleep, since running would cost and could not help. Along the edge it is to run at once; well inside, a pause
+# costs nothing. (The cone leans to the right, because a disc that is low flies on for a few steps.)
 #
 # A plan on a map is one thing. Here it is in the real world, `RobotDog-v0`, with a throw that is not on any grid.
 # Beside it, chapter 01's dog, bred again with the same method.

@@ -16,7 +16,7 @@ from matplotlib.patches import Ellipse, Rectangle
 from rlcore.envs.tables import TabularMDP
 from rlcore.validate import check_choice
 
-TILE, GOAL, EDGE, AGENT, INK = "#eef3f7", "#c9d3dc", "#8a97a3", "#f28e2b", "#3b4754"
+TILE, GOAL, EDGE, AGENT, INK = "#eef3f7", "#c9d3dc", "#8a97a3", "#f28e2b", "#26323d"
 
 
 class TabularEnv(gym.Env):

@@ -29,7 +29,7 @@ def shades(values: np.ndarray, limits: tuple[float, float] | None = None, diverg
         high = max(abs(low), abs(high), 1e-9)
         low = -high
     share = Normalize(low, high if high > low else low + 1.0, clip=True)(values)
-    return colormaps["RdBu" if diverging else "Blues"](0.2 + 0.6 * share if diverging else 0.6 * share)
+    return colormaps["RdBu" if diverging else "Blues"](0.26 + 0.48 * share if diverging else 0.5 * share)
 
 
 def draw_values(ax: Axes, env: TabularEnv, values: np.ndarray, limits: tuple[float, float] | None = None,
@@ -62,12 +62,17 @@ def draw_action_values(ax: Axes, env: TabularEnv, q: np.ndarray, limits: tuple[f
     ax.add_collection(PolyCollection(squares, facecolors="none", edgecolors=EDGE, linewidths=0.8, zorder=4))
 
 
-def draw_arrows(ax: Axes, env: TabularEnv, policy: np.ndarray, moves: Sequence[tuple[int, int]] = MOVES) -> None:
-    """An arrow for each move that a policy `[S, A]` makes, the bolder the more often; nothing in terminal states."""
+def draw_arrows(ax: Axes, env: TabularEnv, policy: np.ndarray, moves: Sequence[tuple[int, int]] = MOVES,
+                start: float = 0.0) -> None:
+    """An arrow for each move that a policy `[S, A]` makes, the bolder the more often; nothing in terminal states.
+
+    `start` is how far from the middle of a tile they begin: 0.3 leaves room for a number.
+    """
     for state in np.flatnonzero(~env.mdp.terminal):
         for (down, right), share in zip(moves, policy[state], strict=True):
             if share > 1e-6:
-                ax.annotate("", env.places[state] + 0.42 * np.array([right, -down]), env.places[state],
+                ahead = np.array([right, -down])
+                ax.annotate("", env.places[state] + 0.47 * ahead, env.places[state] + start * ahead,
                             arrowprops={"arrowstyle": "-|>", "color": INK, "alpha": 0.35 + 0.65 * share,
                                         "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9}, zorder=5)
 

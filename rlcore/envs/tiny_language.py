@@ -139,12 +139,12 @@ def tree_places(language: TinyLanguage) -> np.ndarray:
     places = np.zeros((len(language.texts), 2))
     leaves = sorted(language.complete, key=language.texts.__getitem__)
     for row, state in enumerate(leaves):
-        places[state] = 2.8 * len(language.texts[state]), -row
+        places[state] = 3.6 * len(language.texts[state]), -row
     whole = set(language.complete)
     for state in reversed(range(len(language.texts))):  # longer texts first: a text stands amid what can follow it
         if state not in whole:
             children = [language.numbers[(*language.texts[state], a)] for a in range(len(language.tokens))]
-            places[state] = 2.8 * len(language.texts[state]), places[children, 1].mean()
+            places[state] = 3.6 * len(language.texts[state]), places[children, 1].mean()
     return places
 
 
@@ -156,4 +156,4 @@ class TinyLanguageEnv(TabularEnv):
         self.language = TinyLanguage(tuple(tokens), max_length, reward)
         last = ["…"] + [self.language.words(s).split()[-1] for s in range(1, len(self.language.texts))]
         super().__init__(self.language.mdp, render_mode, tree_places(self.language), last, edges=True,
-                         tile=(1.9, 0.8))
+                         tile=(2.7, 0.8))

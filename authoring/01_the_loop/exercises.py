@@ -9,7 +9,7 @@
 import gymnasium as gym
 import torch
 
-from rlcore.envs.robot_dog import JUMP  # importing it puts the dog on Gymnasium's list of worlds
+import rlcore.envs.robot_dog  # noqa: F401  (puts the dog on Gymnasium's list of worlds)
 from rlcore.plotting import animate
 from rlcore.policies import ScriptedPolicy
 from rlcore.rollout import collect
@@ -40,14 +40,14 @@ def discounted_return(rewards, gamma):
 check("01.1", discounted_return)
 
 # %% [markdown]
-# ## 01.2 The loop itself
+# ## 01.2 The loop
 #
 # Write the loop. Run one episode of `world` with `world.reset(seed=seed)` and `world.step(action)`, choosing each
 # action with `choose(state)`, until the world says that it is over, in either of its two ways. Return three lists
 # of equal length: `states`, `actions` and `rewards`, where `states[t]` is what `choose` saw when it chose
 # `actions[t]`, and `rewards[t]` is what followed.
 #
-# `step` returns five things: `state, reward, terminated, truncated, info`.
+# `reset` returns two things: `state, info`. `step` returns five: `state, reward, terminated, truncated, info`.
 
 # %% exercise="01.2"
 def run_episode(world, choose, seed):
@@ -102,13 +102,14 @@ check("01.3", mean_return)
 # ## 01.4 The return of every step
 #
 # The function that you will use in every chapter from here on, for one row. `rewards` `[T]` and `done` `[T]` may
-# hold several episodes, end to end; `done[t]` is True where step t was the last of its episode. Return a tensor
-# `[T]` with the discounted return *from each step on*:
+# hold several episodes, end to end; `done[t]` is True where step t was the last of its episode. Return `[T]`
+# values, the discounted return *from each step on*:
 #
 # $$G_t = r_t + \gamma\, G_{t+1}, \qquad \text{but } G_t = r_t \text{ where } \text{done}_t$$
 #
-# One walk through the row is enough, if you begin at the right end. Leave `rewards` as it is: whoever called you
-# still needs it.
+# The record may also stop in the middle of an episode: then nothing is known of what follows the last step, and it
+# counts as 0. One walk through the row is enough, if you begin at the right end. Leave `rewards` as it is: whoever
+# called you still needs it.
 
 # %% exercise="01.4"
 def returns_of_every_step(rewards, done, gamma):
@@ -139,8 +140,9 @@ check("01.4", returns_of_every_step)
 # would pass. The chaser and the sleeper would not, and neither would a dog that always waits at the best place of
 # the field.
 #
-# Where will the disc be when it is low enough? A dog jumps as high as `JUMP` (metres). You need not be a physicist:
-# a disc does not fall like a stone, but a rough guess that is made again at every step corrects itself.
+# Where will the disc come *down*? Aim there, and not at where it first comes within reach: a dog that is a little
+# too far ahead is met by the disc, and one that is behind never catches up. You need not be a physicist: a disc
+# does not fall like a stone, but a rough guess that is made again at every step corrects itself.
 
 # %% exercise="01.5"
 def my_dog(states):
@@ -148,8 +150,7 @@ def my_dog(states):
     ### BEGIN SOLUTION
     dog, disc, height, along, up = (states[:, i] for i in (0, 2, 3, 4, 5))  # [B] each
     fall = 6.0  # m/s²: gravity, less the lift; a guess
-    above = (height - JUMP / 2).clamp(min=0.0)
-    seconds = (up + torch.sqrt(up**2 + 2 * fall * above)) / fall  # until it is half as high as the dog can jump
+    seconds = (up + torch.sqrt(up**2 + 2 * fall * height)) / fall  # until it is down
     ahead = disc + along * seconds - dog  # where it will be, seen from the dog
     return 1 + (ahead > 0.5).long() - (ahead < -0.5).long()
     ### END SOLUTION

@@ -7,8 +7,8 @@
 # by its *return*, let one learn from nothing but that score, and say what γ does to its character. And you will
 # have seen that a language model writing a sentence goes round the same loop.
 #
-# *About 75 minutes, difficulty 1 of 5. You need Python, and to have met a torch tensor before. No reinforcement
-# learning.*
+# *About 45 minutes to read and 45 for the exercises, difficulty 1 of 5. You need Python, and to have met a torch
+# tensor before. No reinforcement learning.*
 
 # %%
 import gymnasium as gym
@@ -38,14 +38,14 @@ animate(dog_world, UniformPolicy(num_actions=3), seed=3, alt="A dog that picks i
 # About twelve times a second the dog may do one of three things: run left, lie still, or run right. This one rolls
 # a die.
 #
-# Keep an eye on the number in the corner. It sinks by a little with every moment that passes, and by a little more
-# while the dog runs. Only a catch lifts it. That number is all that this dog, or any learner in this course, is
-# ever told about how well it is doing. Nobody says "you should have run right".
+# Keep an eye on the number in the corner. It sinks by a little with every moment that passes (0.005), and by a
+# little more while the dog runs (another 0.01). Only a catch lifts it (by 1). That number is all that this dog, or
+# any learner in this course, is ever told about how well it is doing. Nobody says "you should have run right".
 
 # %% [markdown]
 # ## The loop
 #
-# Everything you just saw came out of these few lines.
+# What you just saw came out of a loop like this one, here with another die.
 
 # %%
 state, info = dog_world.reset(seed=3)  # a new throw
@@ -165,12 +165,13 @@ trajectory = collect(UniformPolicy(num_actions=3), fields, seed=0)
 
 rewards, mask = trajectory.rewards, trajectory.mask  # [B, T], [B, T]
 print("states ", tuple(trajectory.states.shape), "  500 dogs, T steps, 6 numbers")
-print("rewards", tuple(rewards.shape), "    time is the last axis, the dogs are to its left")
+print("rewards", tuple(rewards.shape), "    one number per step: time is the last axis, the dogs are to its left")
 print("dog 0 was busy for", int(mask[0].sum()), "steps; after that its row is padding, and mask says False")
 
 # %% [markdown]
-# That layout, *time last, batch to its left, a mask for what does not count*, stays with us to the end of the
-# course. A sentence of tokens is the same rectangle.
+# That layout, *one number per step: time last, batch to its left, a mask for what does not count*, stays with us to
+# the end of the course. (A state is six numbers; they stand on one more axis, behind time.) A sentence of tokens is
+# the same rectangle.
 
 # %%
 def caught(trajectory):
@@ -189,7 +190,8 @@ show(fig, alt="Histogram of the returns of 500 random dogs: a large heap below z
 
 # %% [markdown]
 # Two heaps: those on whom the disc happened to fall, and the rest. From now on, a dog's score is its mean return
-# over these 500 throws, always the same ones, so that no dog is just luckier than another.
+# over these 500 throws, always the same ones, so that no dog is just luckier than another. (A dog that rolls dice will
+# still score a little differently each time: the throws are the same, the dice are not.)
 
 # %% [markdown]
 # ## A policy written by hand
@@ -275,7 +277,8 @@ show(fig, alt="Place along the field over time. The chasing dog runs back toward
 # variation. Try variations, keep what scored better. It is called the *cross-entropy method*.
 #
 # A brain is 21 numbers: for each of the three actions, six weights and a bias. The action whose weighted sum of the
-# state is highest is the most likely. That is a linear policy, and here are many of them side by side.
+# state is highest is the most likely: `Categorical` turns the three sums, called *logits*, into probabilities
+# (exponentiate, and divide by the total). That is a linear policy, and here are many of them side by side.
 
 # %%
 from torch.distributions import Categorical
@@ -284,7 +287,7 @@ from rlcore.policies import MLPPolicy, Policy
 
 
 class Litter(Policy):
-    """Many linear policies at once; each steers `throws` dogs in a row."""
+    """Many linear policies at once; each steers `throws` dogs, which stand next to each other in the batch."""
 
     def __init__(self, brains, throws):
         super().__init__()
@@ -345,8 +348,8 @@ show(fig, alt=f"The catch rate of the litter over {GENERATIONS} generations, fiv
 
 # %% [markdown]
 # That is the catch rate of all 64, the failed experiments included: a litter has to keep varying to keep learning.
-# The mean of its best is steadier than any of them, and that is our learned dog. Its 21 numbers fit into the
-# ordinary linear policy of the house, `MLPPolicy` with no hidden layer.
+# Our learned dog is the mean of the best eight. Its 21 numbers fit into the ordinary linear policy of the house,
+# `MLPPolicy` with no hidden layer.
 
 # %%
 def linear_policy(brain):
@@ -369,7 +372,7 @@ for seed, (brain, _) in enumerate(runs):
 # %% [markdown]
 # ### What did it learn?
 #
-# The same throw again, with both dogs in one picture.
+# The same throw again, with both dogs in one picture. (A dog begins some way down the field, ahead of the disc.)
 
 # %%
 fig, ax = draw_paths({"the chaser": chaser, "the learned dog": learned}, seed=3)
@@ -440,8 +443,8 @@ show(fig, alt="Catch rate with one number of the state hidden, median of five do
     f"{name} {rate:.0f} %" for name, rate in zip(NAMES, np.median(rates, 0), strict=True)))
 
 # %% [markdown]
-# The disc's speed along the field: hardly missed. They live on *where the disc is* and *where I am myself*. All
-# throws come from the same hand, so the place, the height and the climb already give the speed away. And look at
+# The disc's speed along the field: hardly missed. They live on *where the disc is*, *where I am myself*, and most of
+# them on *how fast it climbs*. All throws come from the same hand, so these give most of the speed away. And look at
 # the dots for the speed upwards: five dogs with the same score, and not the same head. A learner takes whatever
 # works; what it took is a question to measure, not to guess. (Real dogs do not solve equations either: see *How
 # dogs navigate to catch frisbees* at the end.)
@@ -463,8 +466,8 @@ show(fig, alt="Catch rate with one number of the state hidden, median of five do
 #
 # $$G_t = r_t + \gamma\, G_{t+1}$$
 #
-# So one walk from the end to the beginning gives the return of every step. The last step has no next one, and
-# neither has a step at which an episode is `done`.
+# So one walk from the end to the beginning gives the return of every step. Nothing follows the last step, and nothing
+# follows a step at which an episode is `done`: there the return is the reward.
 
 # %%
 def my_discounted_returns(rewards, done, gamma):
@@ -579,6 +582,8 @@ show(fig, alt="The mean discounted return of a running and of a sleeping dog aga
 # sleeps there has *failed to learn*. The prize is small there, the noise of sixteen throws is not, and once all
 # puppies lie down there is nobody left to learn from.
 #
+# So γ *is* part of the question, and at 0.95 it was the learner that failed.
+#
 # Keep this move; it is half of debugging in reinforcement learning. When a trained policy does something silly,
 # first ask whether the silly thing scores better. If so, the learner did its job and you asked the wrong question.
 # If not, you have the wrong learner.
@@ -586,7 +591,8 @@ show(fig, alt="The mean discounted return of a running and of a sleeping dog aga
 # %% [markdown]
 # > **Change this number and run again.** `EFFORT`, what a running step costs, stands at the top of
 # > `rlcore/envs/robot_dog.py`. You can set it from here: put `import rlcore.envs.robot_dog as physics;
-# > physics.EFFORT = 0.0` in a new cell below, then breed at γ = 0.8 again. Will the short-sighted dog get up when
+# > physics.EFFORT = 0.0` in a new cell below, and then `report("free", linear_policy(breed(seen_from_the_start(0.8),
+# > 0)[0]))`. (Afterwards put `physics.EFFORT = 0.01` back.) Will the short-sighted dog get up when
 # > running is free? Say what you expect before you look.
 
 # %%
@@ -658,26 +664,27 @@ right = discounted_returns(stream.rewards, stream.done, gamma=0.98)[row]
 leaky = discounted_returns(stream.rewards, torch.zeros_like(stream.done), gamma=0.98)[row]
 
 fig, ax = plt.subplots()
-for name, values, width in (("leaks across the end", leaky, 6), ("stops at the end", right, 2)):
+for name, values, width in (("forgets `done`", leaky, 6), ("respects `done`", right, 2)):
     ax.plot(values.masked_fill(~stream.mask[row], torch.nan), label=name, linewidth=width)
 for t in stream.done[row].nonzero()[:, 0].tolist():
     ending = "caught" if stream.rewards[row, t] > 0.5 else "missed"
     ax.axvline(t, color="black", linestyle="--", linewidth=1)
     ax.annotate(ending, (t, -0.28), xytext=(-4, 0), textcoords="offset points", ha="right")
-ax.set(title="Two throws in one row: whose catch was it?", xlabel="step", ylabel="return from here on (γ = 0.98)")
+ax.set(title="Two throws in one row: whose catch was it?", xlabel="step in the row",
+       ylabel="return from here on (γ = 0.98)")
 ax.legend(fontsize=9, loc="upper left")
 show(fig, alt="The return at every step of a row with two throws, the first missed and the second caught. Computed "
               "properly, the first throw's returns stay negative. With the leak they rise above zero "
               "towards its end, as if it had been a success.")
 
 # %% [markdown]
-# With the leak, the first dog is praised for a catch that another dog will make after it. No error, no warning: a
-# curve that learns a little worse, and you blame the learning rate.
+# With the leak, the first throw is credited with the catch of the next one. No error, no warning: a curve that learns a
+# little worse, and you blame the learning rate.
 #
 # > **Pitfall, from real life.** Until 2022 the `step` of OpenAI's Gym returned a single flag, `done`, for both
-# > kinds of end. "The DQN people are deeply unamused because reimplementations of their algorithms are very
-# > frequently done wrong because of this", says the proposal to mend it ([openai/gym
-# > #2510](https://github.com/openai/gym/issues/2510)), and Gym 0.26 split it into `terminated` and `truncated`.
+# > kinds of end. The proposal to mend it reports that "the DQN people are deeply unamused", because others who
+# > rewrote their algorithms so often got this wrong ([openai/gym
+# > #2510](https://github.com/openai/gym/issues/2510)); Gym 0.26 split the flag into `terminated` and `truncated`.
 # > Then Gymnasium 1.0 moved the reset of a *vector* of worlds to the step after the end. Code written for the old
 # > order now recorded a step that never happened: the last state of one episode, paired with the first of the next
 # > ([pytorch/rl #2477](https://github.com/pytorch/rl/issues/2477), [cleanrl
@@ -687,8 +694,8 @@ show(fig, alt="The return at every step of a row with two throws, the first miss
 # %% [markdown]
 # ## Check yourself
 #
-# <details><summary>A dog catches the disc at its 20th step. In which entry of <code>rewards</code> is the 1, and what
-# is the same reward called in Sutton and Barto's book?</summary>
+# <details><summary>A dog catches the disc at its 20th step. In which entry of <code>rewards</code> is the catch, and
+# what is the same reward called in Sutton and Barto's book?</summary>
 #
 # In `rewards[19]`: it follows `actions[19]`, the twentieth action. The book calls it R₂₀, after the time at which
 # it arrives.
@@ -733,14 +740,14 @@ show(fig, alt="The return at every step of a row with two throws, the first miss
 # ## You can now …
 #
 # … take any Gymnasium world, run a policy in it, and read the record; score policies by their return over the same
-# throws; say what γ asks for; and tell a wrong aim from a failed learner. Your vocabulary has its first function:
+# throws; say what γ asks for; and tell a wrong aim from a failed learner. Your vocabulary has a function more:
 #
 # ```python
 # discounted_returns(rewards, done, gamma)    # [..., T] -> [..., T]
 # ```
 #
-# Now the exercises: `rlcourse lab 1` opens them, or open `work/01_the_loop.ipynb`. You will write the return, the
-# loop, and a dog that puts the chaser to shame.
+# Now the exercises: open `work/01_the_loop.ipynb` in the file browser on the left (`rlcourse start 1` puts it
+# there, if it is missing). You will write the return, the loop, and a dog that puts the chaser to shame.
 #
 # **Further reading**
 #

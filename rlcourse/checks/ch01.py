@@ -1,5 +1,7 @@
 """Checks of chapter 01: returns, the loop, and a dog that runs ahead."""
 
+from itertools import cycle
+
 from rlcourse.exam import CheckFailed, call, exercise, expect, require
 
 
@@ -30,8 +32,8 @@ class _Misused(Exception):  # noqa: N818  (a reader may see its name)
     """The loop did something to the world that ends the check at once."""
 
 
-def _world(ends_by, length=3):
-    """A world that counts: the state is [10·seed + step], the reward 2 to the power of the step."""
+def _world(ends_by, length):
+    """A world that counts: the state is [10·seed + step], the reward 2 to the power of the step; it keeps `taken`."""
     import gymnasium as gym
     import numpy as np
 
@@ -42,13 +44,14 @@ def _world(ends_by, length=3):
         def reset(self, seed=None, options=None):
             if self.t is not None:
                 raise _Misused("reset() was called a second time")
-            self.t, self.start = 0, 10.0 * (seed or 0)
+            self.t, self.start, self.taken = 0, 10.0 * (seed or 0), []
             return np.array([self.start], np.float32), {}
 
         def step(self, action):
             if self.t >= length:
                 raise _Misused(f"step() was called after the end: the last step said {ends_by} = True")
             self.t += 1
+            self.taken.append(int(action))
             over, seen = self.t == length, np.array([self.start + self.t], np.float32)
             return seen, 2.0**self.t, over and ends_by == "terminated", over and ends_by == "truncated", {}
 
@@ -60,6 +63,8 @@ def _world(ends_by, length=3):
 
 def choose(state):
     """Say with the action which state was seen: 1 for an odd number."""
+    if isinstance(state, tuple):
+        raise _Misused("choose() was handed a pair, (state, info), and not a state")
     return int(state[0]) % 2
 
 
@@ -88,6 +93,12 @@ _LOOP_MISTAKES = {
                            "There is a state more than actions: in the final state nothing is chosen any more."),
     "seed-ignored": (lambda r: r[0][0] == 0.0,
                      "Your world started from another seed. Pass it on: `world.reset(seed=seed)`."),
+    "fixed-number-of-steps": (lambda r: r[2] == [2.0, 4.0, 8.0],
+                              "This episode has four steps, and you stopped after three. Its end is announced by "
+                              "`terminated` or `truncated`; no episode need be as long as the last one."),
+    "never-ran": (lambda r: r[0] == [] or r[2] == [],
+                  "The loop never ran. Is its condition False at the start? `while not (terminated or truncated)` "
+                  "needs both to begin as False."),
     "left-after-one-step": (lambda r: len(r[2]) == 1,
                             "The loop was left after one step. Is `return` indented too far, or `done` not what the "
                             "world said?"),
@@ -103,24 +114,38 @@ _LOOP_MISTAKES = {
     "world.step(action)`; append reward; `done = terminated or truncated`",
 ])
 def check_run_episode(fn):
-    """Two worlds of three steps: one terminates, one is truncated."""
+    """A world that terminates after three steps, and one that is truncated after four."""
     endless = {
         "terminated": ("end-ignored", "The world said `terminated`, and your loop went on. An episode is over when it "
                                       "is terminated *or* truncated, and not only when both are true."),
         "truncated": ("truncation-ignored", "The world said `truncated`, and your loop went on: with a real world it "
                                             "would never stop. An episode has two ways to end."),
     }
+    expected = {"terminated": ([10.0, 11.0, 12.0], [0, 1, 0], [2.0, 4.0, 8.0]),
+                "truncated": ([10.0, 11.0, 12.0, 13.0], [0, 1, 0, 1], [2.0, 4.0, 8.0, 16.0])}
     for ends_by, (key, why) in endless.items():
-        came = call(fn, _world(ends_by), choose, seed=1)
+        came = call(fn, _world(ends_by, len(expected[ends_by][0])), choose, seed=1)
         if isinstance(came.error, _Misused):
             if "second time" in str(came.error):
                 key, why = "reset-in-the-loop", ("You reset the world again in the middle of the episode. `reset` is "
                                                  "the first throw; it stands before the loop.")
+            elif "pair" in str(came.error):
+                key, why = "kept-the-pair", ("`reset` returns two things. Take them apart: `state, info = "
+                                             "world.reset(seed=seed)`.")
             raise CheckFailed(came.text, str(came.error), "a loop that leaves the world alone then", key, why,
                               "It raised") from came.error
         if came.error is None:
             came.returned = _as_numbers(came.returned)
-        expect(came, ([10.0, 11.0, 12.0], [0, 1, 0], [2.0, 4.0, 8.0]), mistakes=_LOOP_MISTAKES)
+        expect(came, expected[ends_by], mistakes=_LOOP_MISTAKES)
+    moods = cycle((0, 1, 1))  # somebody who never says the same thing for long
+    world = _world("terminated", 4)
+    came = call(fn, world, lambda state: next(moods), seed=0)
+    recorded = _as_numbers(came.value)[1]
+    require(recorded == world.taken, called="your function with a `choose` that changes its mind",
+            mistake="chose-twice", returned=f"actions {recorded}",
+            expected=f"the actions that were taken, {world.taken}",
+            why="You called `choose` twice in a step: one answer was written down, another one acted upon. Ask once "
+                "and keep the answer.")
 
 
 @exercise("01.3", title="The mean return of a batch", hints=[
@@ -135,6 +160,7 @@ def check_mean_return(fn):
     rewards = torch.tensor([[1.0, 2.0, 4.0], [5.0, 100.0, 100.0]])
     mask = torch.tensor([[True, True, True], [True, False, False]])
     expect(call(fn, rewards, mask), 6.0, pure=True, mistakes={  # (7 + 5) / 2
+        "mask-inverted": (100.0, "You kept the padding and dropped what counts: `mask` is True where a step happened."),
         "padding-counted": (106.0, "You counted the padding. Those steps never happened: the mask says so."),
         "mean-over-steps": (3.0, "You divided by the number of steps, 4. That is the mean reward of a step. A mean "
                                  "return has one number per episode, and there are 2 of them."),
@@ -146,6 +172,8 @@ def check_mean_return(fn):
         "sum-not-mean": (12.0, "You added the episodes up. With twice as many dogs no dog is better: take the mean."),
         "one-per-episode": ([7.0, 5.0], "That is one return per episode, which is nearly it. Take their mean."),
     })
+    three = torch.tensor([[3.0], [3.0], [6.0]])
+    expect(call(fn, three, torch.ones(3, 1, dtype=torch.bool)), 4.0)
     junk = torch.tensor([[2.0, float("nan")], [1.0, -1.0]])
     expect(call(fn, junk, torch.tensor([[True, False], [True, True]])), 1.0, mistakes={
         "mask-multiplied": (lambda r: torch.as_tensor(r).isnan().item(),
@@ -195,7 +223,15 @@ def check_returns_of_every_step(fn):
                              "You discounted everything as seen from step 0. The return at t is seen from t: its own "
                              "reward counts in full."),
         "no-discount": ([11.0, 10.0, 4.0, 10.0, 8.0], "The sums are right, but γ is missing."),
+        "in-reverse-order": ([8.0, 6.0, 4.0, 8.0, 5.0],
+                             "These are the right numbers in the wrong order: you walked from the end and forgot to "
+                             "turn the list round again."),
+        "one-step-only": ([4.0, 8.0, 4.0, 6.0, 8.0],
+                          "You looked one step ahead: `rewards[t] + γ · rewards[t + 1]`. What follows is worth its "
+                          "*return*, which is more than its reward."),
     })
+    thrice = torch.tensor([False, True, False, True, False, True])
+    expect(call(fn, torch.tensor([1.0, 2.0, 1.0, 2.0, 1.0, 2.0]), thrice, 0.5), [2.0, 2.0] * 3)
     cut = torch.tensor([False, False, False])  # the record stops in the middle of an episode
     expect(call(fn, torch.tensor([0.0, 0.0, -1.0]), cut, 0.9), [-0.81, -0.9, -1.0])
     expect(call(fn, torch.tensor([1.0, 1.0]), torch.tensor([True, True]), 1.0), [1.0, 1.0])
@@ -220,10 +256,23 @@ def check_my_dog(rule):
     if key is None and min(_catch_rates(lambda states: 2 - _to_actions(rule(states)))) >= 0.8:
         key, why = "runs-away", ("It runs the wrong way: its mirror image would pass, so check the sign. Where the "
                                  "disc will be *minus* where the dog is, is positive when the dog should go right.")
+    if key is None and min(_catch_rates(lambda states: rule(_higher(states)))) >= 0.8:
+        key, why = "aims-short", ("It aims at where the disc first comes within reach, and is left behind. It would "
+                                  "pass if it took each disc to be higher by a dog's jump: aim at where the disc "
+                                  "comes *down*.")
     require(False, called=f"{getattr(rule, '__name__', 'your dog')} on five sets of 400 throws",
             returned="caught " + ", ".join(f"{rate:.0%}" for rate in rates), expected="at least 80% of each",
             mistake=key, why=why or "It moves, but is not there in time. Watch it with `animate`: does it overshoot, "
                                     "start too late, or wait in the wrong place?")
+
+
+def _higher(states):
+    """The same states, with the disc higher by a dog's jump."""
+    from rlcore.envs.robot_dog import JUMP
+
+    states = states.clone()
+    states[:, 3] += JUMP
+    return states
 
 
 def _to_actions(returned):

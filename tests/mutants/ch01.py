@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from rlcore.envs.robot_dog import JUMP
 from tests.mutants import Mutant
 
 
@@ -85,6 +86,52 @@ def returns_too_soon(world, choose, seed):
         action = choose(state)
         _, reward, _, _, _ = world.step(action)
         return [state], [action], [reward]
+
+
+def keeps_the_pair(world, choose, seed):
+    states, actions, rewards, done = [], [], [], False
+    state = world.reset(seed=seed)
+    while not done:
+        states.append(state)
+        actions.append(choose(state))
+        state, reward, terminated, truncated, _ = world.step(actions[-1])
+        rewards.append(reward)
+        done = terminated or truncated
+    return states, actions, rewards
+
+
+def takes_three_steps(world, choose, seed):
+    states, actions, rewards = [], [], []
+    state, _ = world.reset(seed=seed)
+    for _ in range(3):
+        states.append(state)
+        actions.append(choose(state))
+        state, reward, *_ = world.step(actions[-1])
+        rewards.append(reward)
+    return states, actions, rewards
+
+
+def asks_twice(world, choose, seed):
+    states, actions, rewards, done = [], [], [], False
+    state, _ = world.reset(seed=seed)
+    while not done:
+        states.append(state)
+        actions.append(choose(state))
+        state, reward, terminated, truncated, _ = world.step(choose(state))
+        rewards.append(reward)
+        done = terminated or truncated
+    return states, actions, rewards
+
+
+def never_runs(world, choose, seed):
+    states, actions, rewards, ended, cut = [], [], [], False, False
+    state, _ = world.reset(seed=seed)
+    while not ended and cut:
+        states.append(state)
+        actions.append(choose(state))
+        state, reward, ended, cut, _ = world.step(actions[-1])
+        rewards.append(reward)
+    return states, actions, rewards
 
 
 def with_break_and_tuples(world, choose, seed):
@@ -213,6 +260,12 @@ def patient_chaser(states):
     return towards(states[:, 2], states)
 
 
+def aims_at_where_it_comes_within_reach(states, fall=9.81):
+    height, along, up = states[:, 3], states[:, 4], states[:, 5]
+    seconds = (up + torch.sqrt((up**2 + 2 * fall * (height - JUMP)).clamp(min=0.0))) / fall
+    return towards(states[:, 2] + along * seconds, states)
+
+
 def with_if(states):
     return 2 if lands_at(states) > states[:, 0] else 0
 
@@ -254,9 +307,14 @@ MUTANTS = {
         Mutant("last-step-lost", loses_the_last_step),
         Mutant("one-state-too-many", keeps_the_final_state),
         Mutant("left-after-one-step", returns_too_soon),
+        Mutant("kept-the-pair", keeps_the_pair),
+        Mutant("fixed-number-of-steps", takes_three_steps),
+        Mutant("chose-twice", asks_twice),
+        Mutant("never-ran", never_runs),
     ],
     "01.3": [
         Mutant("padding-counted", lambda rewards, mask: rewards.sum(-1).mean()),
+        Mutant("mask-inverted", lambda rewards, mask: rewards.masked_fill(mask, 0.0).sum(-1).mean()),
         Mutant("mean-over-steps", lambda rewards, mask: rewards[mask].mean()),
         Mutant("mean-of-means", mean_of_means),
         Mutant("padded-mean", lambda rewards, mask: torch.where(mask, rewards, 0.0).mean()),
@@ -277,12 +335,15 @@ MUTANTS = {
         Mutant("discounts-the-past", forwards),
         Mutant("seen-from-step-0", seen_from_step_0),
         Mutant("no-discount", lambda r, done, gamma: walk(r, done, 1.0)),
+        Mutant("in-reverse-order", lambda r, done, gamma: walk(r, done, gamma).flip(0)),
+        Mutant("one-step-only", lambda r, done, gamma: r + gamma * torch.cat([r[1:], r[:1]]).masked_fill(done, 0.0)),
         Mutant("changed-arguments", in_place),
         Mutant("wrong-shape", lambda r, done, gamma: walk(r, done, gamma)[0]),
     ],
     "01.5": [
         Mutant("chases", chaser),
         Mutant("chases", patient_chaser),
+        Mutant("aims-short", aims_at_where_it_comes_within_reach),
         Mutant("never-moves", lambda states: torch.ones(len(states)).long()),
         Mutant("one-way", lambda states: torch.full((len(states),), 2)),
         Mutant("runs-away", lambda states: 2 - towards(lands_at(states), states)),

@@ -1,0 +1,44 @@
+"""The starting points: trained once, found again, and the same for whoever asks."""
+
+import pytest
+import torch
+from tiny_lm import weights
+
+from rlcore.lm import SFTConfig, base
+from rlcore.lm.base import BASES, addition_base, addition_sft
+
+
+@pytest.fixture(autouse=True)
+def small_and_apart(monkeypatch, tmp_path):
+    """A tiny model, two steps, and a cache of one's own."""
+    torch.set_num_threads(1)
+    monkeypatch.setenv("RLCORE_CACHE", str(tmp_path))
+    monkeypatch.setattr(base, "ADDITION_MODEL", {"layers": 1, "width": 16, "heads": 2, "positions": 16})
+    config = SFTConfig(batch_size=4, max_steps=2, evaluate_every=2, warmup_steps=1, target_accuracy=1.0)
+    monkeypatch.setattr(base, "ADDITION_SFT", config)
+    monkeypatch.setattr(base.addition_sft, "__defaults__", (None, config))
+    monkeypatch.setattr(base, "PROBE", 8)
+    return tmp_path
+
+
+def test_a_base_is_trained_once_and_found_again(small_and_apart):
+    steps = []
+    first = addition_base(progress=lambda metrics: steps.append(metrics["step"]))
+    assert steps == [0, 1, 2] and first.temperature == 1.0 and not first.model.training
+    again = addition_base(progress=lambda metrics: pytest.fail("it was there already"))
+    assert torch.equal(weights(first), weights(again)) and first.model is not again.model
+    assert not torch.equal(weights(addition_base(seed=1, progress=lambda metrics: None)), weights(first))
+    assert sum(path.is_dir() for path in small_and_apart.iterdir()) == 2
+    assert BASES["addition"] is addition_base
+
+
+def test_without_a_listener_there_is_a_bar(capfd):
+    addition_base()
+    assert "learns to add a little" in capfd.readouterr().err
+
+
+def test_a_policy_that_can_do_it_already_stays_as_it_is():
+    policy = addition_base(progress=lambda metrics: None)
+    before, seen = weights(policy), []
+    addition_sft(policy, 0, seen.append, SFTConfig(target_accuracy=0.0))
+    assert torch.equal(weights(policy), before) and [set(row) for row in seen] == [{"step", "accuracy"}]

@@ -86,6 +86,9 @@ class Course:
             return self.chapters[int(number)]
         except (KeyError, ValueError):
             known = ", ".join(map(str, self.chapters)) or "none yet"
+            if match := _EXERCISE.fullmatch(str(number)):
+                raise CourseError(f"{number} is an exercise, and this works on whole chapters. Give it "
+                                  f"chapter {int(match[1])} instead.") from None
             raise CourseError(f"There is no chapter {number}. The chapters are: {known}.") from None
 
     def exercise(self, exercise_id: str) -> tuple[Chapter, "Exercise"]:

@@ -76,7 +76,10 @@ def _verdict(exercise: Exercise, book: NotebookNode, stopped: str) -> Verdict:
         return Verdict(exercise, NOT_DONE, error.evalue)
     if error is not None and error.ename == "CheckFailed":
         return Verdict(exercise, WRONG, error.evalue)
-    reason = f"{error.ename}: {error.evalue}" if error is not None else "its check did not run"
+    if error is not None and error.ename == "KeyboardInterrupt":
+        reason = "it did not come to an end and was stopped: is there a loop that never ends?"
+    else:
+        reason = f"{error.ename}: {error.evalue}" if error is not None else "its check did not run"
     message = f"✗ {exercise.id} {exercise.title}: could not be checked ({reason}).{_cause(book, stopped)}"
     return Verdict(exercise, WRONG, message)
 
@@ -89,11 +92,11 @@ def _cause(book: NotebookNode, stopped: str) -> str:
     """The first thing that went wrong in the notebook, as a likely reason for what went wrong later."""
     if stopped:
         return f"\n  {stopped}"
-    for number, cell in enumerate(book.cells, 1):
+    for cell in book.cells:
         error = _error(cell) if cell.cell_type == "code" else None
         if error is not None and error.ename not in ("NotDone", "CheckFailed", "NotImplementedError"):
             first = next(line for line in cell.source.splitlines() if line.strip())
             too_long = error.ename == "KeyboardInterrupt"
             text = "it took too long and was stopped" if too_long else f"{error.ename}: {error.evalue}"
-            return f"\n  The first cell that failed is cell {number} ({first.strip()[:60]!r}): {text}"
+            return f"\n  The first cell that failed begins with {first.strip()[:60]!r}: {text}"
     return ""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-NO_USUAL_MISTAKE = ("None of the mistakes that this check knows. Work this example out by hand, and print what your "
+NO_USUAL_MISTAKE = ("Not a mistake that this check knows. Work this example out by hand, and print what your "
                     "function has after each line.")
 
 

@@ -20,7 +20,15 @@ class Transitions(NamedTuple):
 
 
 class ReplayBuffer:
-    """The last `size` steps; a new one takes the place of the oldest (Lin, 1992)."""
+    """The last `size` steps; a new one takes the place of the oldest.
+
+    A ring: step number n lies at place n mod `size`. Of several worlds' steps that are added together, each world's
+    lie side by side.
+
+    Raises:
+        ValueError: `size` below 1; a trajectory that does not fit; sampling from an empty buffer.
+    Source: Lin (1992), "Self-improving reactive agents based on reinforcement learning, planning and teaching".
+    """
 
     def __init__(self, size: int, state_shape: tuple[int, ...]):
         check_positive("size", size)
@@ -38,6 +46,9 @@ class ReplayBuffer:
         if trajectory.next_states is None:
             raise ValueError("trajectory has no next_states, so its steps cannot be learned from one by one")
         chosen = trajectory.mask
+        wanted, got = self.memory.states.shape[1:], trajectory.states.shape[chosen.dim():]
+        if wanted != got:
+            raise ValueError(f"the buffer remembers states {tuple(wanted)}, but the trajectory's are {tuple(got)}")
         count = int(chosen.sum())
         if count > self.size:
             raise ValueError(f"the buffer remembers {self.size} steps, but the trajectory has {count}")
@@ -49,6 +60,7 @@ class ReplayBuffer:
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Transitions:
         """`count` remembered steps, each as likely as any other, with replacement."""
+        check_positive("count", count)
         if len(self) == 0:
             raise ValueError("the buffer is empty: there is nothing to sample")
         rows = torch.randint(len(self), (count,), generator=generator)

@@ -33,6 +33,9 @@ class EpsilonGreedy(Policy):
     """Mostly the action with the highest value, sometimes any: π(a | s) = ε/A + (1 − ε)·[a is best].
 
     Several best actions share the 1 − ε, so that a tie never means "the first one".
+
+    Raises:
+        ValueError: ε outside [0, 1], or Q has become NaN.
     Source: Sutton & Barto (2018), section 2.2 and p. 101.
     """
 
@@ -45,6 +48,8 @@ class EpsilonGreedy(Policy):
         """States `[..., state_size]` -> batch shape `[...]`."""
         with torch.no_grad():
             values = self.q(states)  # [..., A]
+        if values.isnan().any():
+            raise ValueError("q gives NaN, so no action is the best: training has diverged, or the states hold NaN")
         best = (values == values.max(-1, keepdim=True).values).float()
         greedy = best / best.sum(-1, keepdim=True)
         return Categorical(probs=self.epsilon / values.shape[-1] + (1 - self.epsilon) * greedy)

@@ -1,24 +1,25 @@
 """Deep Q-learning: a network in place of the table.
 
-What changed since Q-learning: Q(s, a) is a network, and a step that moves it here moves it in every other state too.
-Why the two additions: a replay buffer mixes old steps, because steps in a row are all alike; a target network stands
-still for a while, because a target that moves with the estimate runs away from it.
+What changed since Q-learning: Q(s, a) is a network, and an update that moves it here moves it in other states too.
+Hence the two additions: a replay buffer mixes old steps, because steps in a row are all alike; a target network stands
+still for a while, because a target that moves along with the estimate is never reached.
 """
 
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import torch
 import torch.nn.functional as F
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import VectorEnv
-from torch import Tensor
+from torch import Tensor, nn
 
 from rlcore.checkpoint import Resumable
 from rlcore.recorder import Metrics, Result, run
-from rlcore.replay import ReplayBuffer, Transitions
+from rlcore.replay import ReplayBuffer
 from rlcore.returns import td_errors
 from rlcore.rollout import collect
 from rlcore.trajectory import Trajectory
@@ -53,19 +54,33 @@ class DQNConfig:
             check_positive(name, getattr(self, name))
         for name in ("gamma", "final_lr", "epsilon", "final_epsilon", "exploration_fraction"):
             check_fraction(name, getattr(self, name))
+        if self.buffer_size < self.collect_steps:
+            raise ValueError(f"buffer_size must hold at least one round of collect_steps={self.collect_steps}, but is "
+                             f"{self.buffer_size}")
+        if self.learning_starts > self.total_steps:
+            raise ValueError(f"learning_starts must be at most total_steps={self.total_steps}, or nothing is learned, "
+                             f"but is {self.learning_starts}")
+
+    def at(self, step: int) -> tuple[float, float]:
+        """Adam's learning rate and ε after so many steps of the worlds: both fall in a straight line, then stay."""
+        progress = min(step / self.total_steps, 1.0)
+        explored = 1.0 if self.exploration_fraction == 0 else min(progress / self.exploration_fraction, 1.0)
+        epsilon = self.epsilon + explored * (self.final_epsilon - self.epsilon)
+        return self.lr * (1 - progress * (1 - self.final_lr)), epsilon
 
 
-def q_targets(q: QNetwork, target: QNetwork, batch: Transitions, double: bool) -> Tensor:
-    """What the best action in the next state is worth, `[N]`, to be discounted and added to the reward.
+def best_next_values(q: nn.Module, target: nn.Module, next_states: Tensor, double: bool) -> Tensor:
+    """What the best action in the next state is taken to be worth, `[N]`; no gradient flows through it.
 
-    max_a Q⁻(s′, a), or with `double` Q⁻(s′, argmax_a Q(s′, a)), where Q⁻ is the target network.
+    max_a Q⁻(s′, a), or with `double` Q⁻(s′, argmax_a Q(s′, a)), where Q⁻ is the target network. Whether there *is* a
+    next state is for `td_errors` to say, which cuts it off at `terminated`.
 
     Source: Mnih et al. (2015); double: van Hasselt et al. (2016), arXiv:1509.06461, eq. 4.
     """
     with torch.no_grad():
-        values = target(batch.next_states)  # [N, A]
-        best = (q(batch.next_states) if double else values).argmax(-1, keepdim=True)  # [N, 1]
-        return values.gather(-1, best).squeeze(-1)
+        values = target(next_states)  # [N, A]
+        best = (q(next_states) if double else values).argmax(-1, keepdim=True)  # [N, 1]
+        return values.gather(-1, best).squeeze(-1)  # [N]
 
 
 class DQN(Resumable):
@@ -78,6 +93,9 @@ class DQN(Resumable):
         space, actions = envs.single_observation_space, envs.single_action_space
         if not isinstance(space, Box) or len(space.shape) != 1 or not isinstance(actions, Discrete):
             raise ValueError(f"envs must show vectors and take discrete actions, but have {space} and {actions}")
+        if envs.num_envs > config.collect_steps:
+            raise ValueError(f"collect_steps must be at least one for each of the {envs.num_envs} envs, but is "
+                             f"{config.collect_steps}")
         self.envs, self.config, self.seed = envs, config, seed
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -86,29 +104,37 @@ class DQN(Resumable):
         self.optimizer = torch.optim.Adam(q.parameters(), lr=config.lr, fused=True)
         self.buffer = ReplayBuffer(config.buffer_size, space.shape)
         self.generator = torch.Generator().manual_seed(seed)
+        self.running = torch.zeros(envs.num_envs)  # [B]  return so far of the episodes that are going on
         self.step, self.updates, self.episodes = 0, 0, 0
 
     def act(self, after: Trajectory | None) -> Trajectory:
         """Go on acting in the worlds for `collect_steps`, and remember what happened."""
-        progress = self.step / self.config.total_steps
-        share = min(progress / max(self.config.exploration_fraction, 1e-9), 1.0)
-        self.policy.epsilon = self.config.epsilon + share * (self.config.final_epsilon - self.config.epsilon)
-        steps = max(self.config.collect_steps // self.envs.num_envs, 1)
-        seed = self.seed if after is None else None
+        _, self.policy.epsilon = self.config.at(self.step)
+        steps = self.config.collect_steps // self.envs.num_envs
+        seed = self.seed + self.step if after is None else None  # a resumed run sees new episodes
         trajectory = collect(self.policy, self.envs, steps, after, seed=seed, generator=self.generator)
         self.buffer.add(trajectory)
         self.step += int(trajectory.mask.sum())
         return trajectory
 
+    def finished_returns(self, trajectory: Trajectory) -> list[float]:
+        """The returns of the episodes that ended in this round; those that go on are kept for the next one."""
+        finished = []
+        for rewards, done in zip(trajectory.rewards.T, trajectory.done.T, strict=True):  # [B] each, step by step
+            self.running += rewards
+            finished += self.running[done].tolist()
+            self.running[done] = 0.0
+        return finished
+
     def learn(self) -> Metrics:
         """One round of updates on remembered steps."""
         config, losses, values = self.config, [], []
         for group in self.optimizer.param_groups:
-            group["lr"] = config.lr * (1 - min(self.step / config.total_steps, 1.0) * (1 - config.final_lr))
+            group["lr"], _ = config.at(self.step)
         for _ in range(config.gradient_steps):
             batch = self.buffer.sample(config.batch_size, self.generator)
             q = self.policy.q(batch.states).gather(-1, batch.actions[:, None]).squeeze(-1)  # [N]
-            next_values = q_targets(self.policy.q, self.target, batch, config.double)  # [N]
+            next_values = best_next_values(self.policy.q, self.target, batch.next_states, config.double)  # [N]
             errors = td_errors(batch.rewards, q, next_values, batch.terminated, config.gamma)  # [N]
             loss = F.smooth_l1_loss(errors, torch.zeros_like(errors))  # a square near 0, straight far away
             self.optimizer.zero_grad()
@@ -123,14 +149,19 @@ class DQN(Resumable):
         return {"loss": torch.stack(losses).mean().item(), "value": torch.stack(values).mean().item()}
 
     def steps(self) -> Iterator[Metrics]:
-        """Act and learn in turn; one dictionary of metrics per round."""
+        """Act and learn in turn; one dictionary of metrics per round.
+
+        `reward` is the mean return of the episodes that ended in the round, exploration included; it is missing where
+        none ended.
+        """
         trajectory = None
         while self.step < self.config.total_steps:
             trajectory = self.act(trajectory)
-            ended = int((trajectory.done & trajectory.mask).sum())
-            self.episodes += ended
-            metrics = {"step": self.step, "epsilon": self.policy.epsilon, "episodes": self.episodes,
-                       "mean_length": int(trajectory.mask.sum()) / max(ended, 1)}
+            finished = self.finished_returns(trajectory)
+            self.episodes += len(finished)
+            metrics = {"step": self.step, "epsilon": self.policy.epsilon, "episodes": self.episodes}
+            if finished:
+                metrics["reward"] = fmean(finished)
             yield metrics | (self.learn() if self.step >= self.config.learning_starts else {})
 
 
@@ -138,9 +169,13 @@ def train(
     envs: VectorEnv, config: DQNConfig, seed: int = 0, observe: Callable[[Metrics], None] | None = None,
     checkpoint: str | Path | None = None, resume: bool = False,
 ) -> Result:
-    """Learn Q in a vector of worlds; the result's `policy` is ε-greedy on `policy.q`.
+    """Learn Q in a vector of worlds; the result's `policy` is ε-greedy on `policy.q`, with the ε it ended with.
 
     With a checkpoint, `resume=True` goes on from it; the worlds themselves are not saved and begin new episodes.
+
+    Raises:
+        ValueError: worlds whose states are not vectors or whose actions are not discrete; more worlds than
+            `collect_steps`; Q has become NaN.
 
     Source: Mnih et al. (2015), "Human-level control through deep reinforcement learning", algorithm 1.
     """

@@ -162,8 +162,8 @@ check("04.4", off_policy_estimates)
 
 # %% [markdown]
 # The lesson's question, answered by your function: how good is C for a puppy that steps right with probability p, as
-# far as 200 walks by a coin can tell? Below, *effective* is the number of walks that still count. Where does it go
-# wrong, and would you have noticed without the last column?
+# far as 200 walks by a coin can tell? *Effective* is the number of walks that still count. One column leaves the realm
+# of the possible: which, and why can the other one not do that?
 
 # %% needs="04.4"
 for p in (0.5, 0.6, 0.7, 0.8, 0.9, 0.99):

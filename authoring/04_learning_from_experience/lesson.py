@@ -48,7 +48,7 @@ animate(jetty, coin, seed=4, alt="A walker on five tiles A to E steps left and r
 from rlcore.agents.dynamic_programming import exact_values
 
 half_half = np.full((7, 2), 0.5)  # π(a | s)
-V_true = exact_values(jetty.unwrapped.mdp, half_half, gamma=1.0)
+V_true = torch.as_tensor(exact_values(jetty.unwrapped.mdp, half_half, gamma=1.0))
 for plank, value in zip("ABCDE", V_true[1:-1], strict=True):
     print(f"V({plank}) = {value:.4f}")
 
@@ -208,27 +208,21 @@ def rms(V, truth):
     return (V - torch.as_tensor(truth))[..., 1:-1].pow(2).mean(-1).sqrt()
 
 
-def learning_curve(update, alpha):
+def learning_curve(update, look, alpha):
     """RMS error after 0, 1, ..., E walks, for R learners: `[R, E + 1]`."""
     V = torch.full((R, 7), 0.5, dtype=torch.float64)
     errors = [rms(V, V_true)]
     for i in range(E):
-        V = update(V, many.rows(slice(R * i, R * i + R)), alpha)
+        V = update(V, many.rows(slice(R * i, R * i + R)), 1.0, look, alpha)
         errors.append(rms(V, V_true))
     return torch.stack(errors, 1)
 
 
-def td_update(V, walks, alpha):
-    return n_step_td(V, walks, gamma=1.0, n=1, step_size=alpha)
+curves = {("TD", alpha): learning_curve(n_step_td, 1, alpha) for alpha in (0.05, 0.1, 0.15)}
+for alpha in (0.01, 0.02, 0.04):
+    curves["Monte Carlo", alpha] = learning_curve(lambda_return_td, 1.0, alpha)  # why this is it: in a moment
 
-
-def monte_carlo_update(V, walks, alpha):
-    return lambda_return_td(V, walks, gamma=1.0, lam=1.0, step_size=alpha)  # why this is Monte Carlo: in a moment
-
-
-curves = {("TD", a): learning_curve(td_update, a) for a in (0.05, 0.1, 0.15)}
-curves |= {("Monte Carlo", a): learning_curve(monte_carlo_update, a) for a in (0.01, 0.02, 0.04)}
-
+# %%
 fig, axes = plt.subplots(1, 2, sharey=True, figsize=(9, 3.6))
 for ax, camp in zip(axes, ("TD", "Monte Carlo"), strict=True):
     for (name, alpha), errors in curves.items():
@@ -237,7 +231,7 @@ for ax, camp in zip(axes, ("TD", "Monte Carlo"), strict=True):
             line = ax.plot(mean, label=f"α = {alpha}")[0]
             ax.fill_between(range(E + 1), mean - spread, mean + spread, color=line.get_color(), alpha=0.2)
     ax.set(title=camp, xlabel="walks", ylim=(0, 0.25))
-    ax.legend(fontsize=9, loc="lower left")
+    ax.legend(fontsize=9, loc="upper right")
 axes[0].set_ylabel("RMS error, mean ± standard\nerror of 100 learners")
 low = {camp: min(float(errors.mean(0).min()) for (name, _), errors in curves.items() if name == camp)
        for camp in ("TD", "Monte Carlo")}
@@ -274,7 +268,7 @@ print("the same values, after each of 50 walks")
 # $$G_t^{(n)} = r_t + \gamma r_{t+1} + \dots + \gamma^{n-1} r_{t+n-1} + \gamma^n V(s_{t+n})$$
 #
 # n = 1 is TD, n = ∞ is Monte Carlo, and V moves a step α towards it, as before. Here is a longer jetty: 19 planks, −1
-# at the left end, +1 at the right, and V = 0 to begin with. Ten walks per learner, 100 learners, ten values of n,
+# at the left end, +1 at the right, and V = 0 to begin with. Ten walks per learner, 100 learners, eight values of n,
 # every α: what is the error, averaged over these ten walks?
 
 # %%
@@ -299,13 +293,18 @@ by_n = {n: sweep(n_step_td, n) for n in (1, 2, 4, 8, 16, 32, 64, 256)}
 # %%
 def draw_sweep(ax, results, name):
     """RMS error against α, one line per setting, with its name where it is lowest."""
-    shades = plt.cm.viridis(np.linspace(0, 0.9, len(results)))
+    shades = plt.cm.viridis(np.linspace(0, 0.85, len(results)))
     for (setting, errors), colour in zip(results.items(), shades, strict=True):
         mean, spread = errors.mean(1), errors.std(1) / 10
-        ax.plot(alphas, mean, color=colour, label=f"{name} = {setting}")
+        ax.plot(alphas, mean, color=colour)
         ax.fill_between(alphas, mean - spread, mean + spread, color=colour, alpha=0.25, linewidth=0)
-    ax.set(xlabel="step size α", ylim=(0.22, 0.58), xlim=(0, 1))
-    ax.legend(fontsize=9, ncols=2, loc="upper right", framealpha=0.85, frameon=True)
+        low = int(mean.argmin())
+        place = {"xytext": (0, -19), "ha": "center"}
+        if low < 2:  # no room below: name it where it begins
+            low, place = 0, {"xytext": (-5, 0), "ha": "right", "va": "center"}
+        ax.annotate(f"{name} = {setting}", (alphas[low], mean[low]), textcoords="offset points", color=colour,
+                    fontsize=9, bbox={"facecolor": "white", "alpha": 0.8, "pad": 0.5, "edgecolor": "none"}, **place)
+    ax.set(xlabel="step size α", ylim=(0.23, 0.58), xlim=(-0.07, 1))
 
 
 fig, ax = plt.subplots(figsize=(7.2, 4.2))
@@ -313,7 +312,7 @@ draw_sweep(ax, by_n, "n")
 book = {(4, 0.4): 0.262, (1, 0.8): 0.345}
 ax.plot([a for _, a in book], list(book.values()), "k*", markersize=11, label="Sutton & Barto")
 ax.set(title="How far to look before you trust", ylabel="RMS error over the first 10 walks,\nmean ± SE of 100 learners")
-ax.legend(fontsize=9, ncols=2, loc="lower right", framealpha=0.9, frameon=True)
+ax.legend(fontsize=9, loc="lower right")
 best = {n: float(errors.mean(1).min()) for n, errors in by_n.items()}
 show(fig, alt="RMS error against step size for eight n. Lowest points: "
               + ", ".join(f"n={n} {error:.3f}" for n, error in best.items()))
@@ -323,8 +322,8 @@ for (n, alpha), value in book.items():
 print(f"before any walk: {rms(torch.zeros(21), V19):.4f}, in the book 0.5477")
 
 # %% [markdown]
-# Neither camp wins. A long look with a small step is too noisy, a short look too slow, and the best n lies in the
-# middle. Where exactly depends on the world, which is a nuisance: another number to tune. Unless we do not choose.
+# Neither camp wins. A long look is too noisy, a short look too slow, and the best n lies in the middle. Where exactly
+# depends on the world, which is a nuisance: another number to tune. Unless we do not choose.
 
 # %% [markdown]
 # ## Do not choose, average: the λ-return
@@ -414,7 +413,6 @@ fig, ax = plt.subplots(figsize=(7.2, 4.0))
 draw_sweep(ax, by_lam, "λ")
 ax.set(title="The same 100 learners and walks, with λ in place of n",
        ylabel="RMS error over the first 10 walks,\nmean ± SE of 100 learners")
-ax.legend(fontsize=9, ncols=2, loc="lower right", framealpha=0.9, frameon=True)
 best_lam = {lam: float(errors.mean(1).min()) for lam, errors in by_lam.items()}
 show(fig, alt="RMS error against step size for seven lambdas. Lowest points: "
               + ", ".join(f"lambda={lam} {error:.3f}" for lam, error in best_lam.items()))
@@ -445,37 +443,53 @@ def bias_and_variance(V, walks, lam):
     return float((mean - torch.as_tensor(V19)[1:-1]).pow(2).mean()), float((square - mean**2).mean())
 
 
-half_learned = torch.zeros(5, 21, dtype=torch.float64)  # five learners, three walks each
-for i in range(3):
-    half_learned = n_step_td(half_learned, long_walks.rows(slice(5 * i, 5 * i + 5)), 1.0, 4, 0.4)
-fresh = long_walks.rows(slice(500, 1000))  # walks that they have not seen
+def learners_after(num_walks):
+    """V of five learners, `[5, 21]`."""
+    V = torch.zeros(5, 21, dtype=torch.float64)
+    for i in range(num_walks):
+        V = n_step_td(V, long_walks.rows(slice(5 * i, 5 * i + 5)), 1.0, 4, 0.2)
+    return V
+
+
+fresh = long_walks.rows(slice(500, 1000))  # walks that none of them has seen
 lams = np.array([0.0, 0.4, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0])
-parts = np.array([[bias_and_variance(V, fresh, lam) for lam in lams] for V in half_learned])  # [5, λ, 2]
+parts = {k: np.array([[bias_and_variance(V, fresh, lam) for lam in lams] for V in learners_after(k)])
+         for k in (0, 4, 100)}  # walks -> [5, λ, 2]
 
 # %%
-fig, ax = plt.subplots()
+fig, axes = plt.subplots(1, 2, sharey=True, figsize=(10, 3.9))
+x = np.arange(len(lams))
 for part, name in enumerate(("bias²", "variance")):
-    band(ax, np.arange(len(lams)), parts[..., part], label=name, kind="range")
-band(ax, np.arange(len(lams)), parts.sum(-1), label="together", kind="range", color="black", linestyle="--")
-ax.set(title="What a target is wrong by, for a half-learned V", xlabel="λ", ylabel="squared error per target",
-       ylim=(0, None))
-ax.set_xticks(range(len(lams)), [f"{lam:g}" for lam in lams])
-ax.legend(fontsize=9, loc="upper left")
-bias, variance = np.median(parts, 0).T
-show(fig, alt=f"Squared bias and variance of the lambda-return against lambda. From lambda 0 to 1 the bias falls from "
-              f"{bias[0]:.3f} to {bias[-1]:.3f} and the variance grows from {variance[0]:.3f} to {variance[-1]:.3f}.")
-print("λ   ", "  ".join(f"{lam:5g}" for lam in lams))
-print("bias²", " ".join(f"{x:6.3f}" for x in bias), "\nvar. ", " ".join(f"{x:6.3f}" for x in variance))
+    band(axes[0], x, parts[4][..., part], label=name, kind="range")
+axes[0].set_title("A half-learned V: after 4 walks")
+best_look = {}
+for (k, both), colour in zip(parts.items(), ("C2", "C3", "C4"), strict=True):
+    total = both.sum(-1)  # [5, λ]
+    low = np.median(total, 0).argmin()
+    best_look[k] = lams[low]
+    band(axes[1], x, total, label=f"{k} walks", kind="range", color=colour)
+    axes[1].plot(low, np.median(total, 0)[low], "o", markersize=9, color=colour)
+axes[1].set_title("Together, and where it is lowest (dots)")
+axes[0].set_ylabel("squared error per target")
+for ax in axes:
+    ax.set(xlabel="λ", yscale="log", ylim=(6e-4, 3))
+    ax.set_xticks(x, [f"{lam:g}" for lam in lams])
+    ax.legend(fontsize=9, loc="upper left" if ax is axes[0] else "lower right")
+bias, variance = np.median(parts[4], 0).T
+show(fig, alt="Left: squared bias and variance of the lambda-return against lambda, for V after 4 walks. From lambda 0 "
+              f"to 1 the bias falls from {bias[0]:.3f} to {bias[-1]:.4f} and the variance grows from {variance[0]:.3f} "
+              f"to {variance[-1]:.2f}. Right: their sum is lowest at lambda " + ", ".join(
+                  f"{lam:g} after {k} walks" for k, lam in best_look.items()))
+print("the best targets: " + ",   ".join(f"after {k} walks at λ = {lam:g}" for k, lam in best_look.items()))
 
 # %% [markdown]
 # A short look repeats V's own mistakes: bias, and hardly any noise. A long look asks the dice: no bias (what you see
-# of it at λ = 1 is the noise of 500 walks), and the variance of a whole walk. λ moves you from one to the other, and
-# their sum is lowest in between.
+# of it at λ = 1 is the noise of 500 walks), and the variance of a whole walk. λ moves you from one to the other.
 #
-# It does not stay there. The bias is V's own error, so it shrinks as V improves, while the dice remain what they are:
-# a good V wants a small λ, a bad one a large λ. And noise can be averaged away, by a small α or by more walks; bias
-# cannot. If you remember one sentence of this page: **trusting V costs bias, trusting the dice costs variance, and λ
-# is the exchange rate.**
+# Where the sum is lowest depends on V: the bias is V's own error, so it shrinks as V improves, while the dice remain
+# what they are. A good V wants a small λ, a bad one a large λ. And noise can be averaged away, by a small α or by more
+# walks; bias cannot. If you remember one sentence of this page: **trusting V costs bias, trusting the dice costs
+# variance, and λ is the exchange rate.**
 
 # %% [markdown]
 # ## Somebody else's walks
@@ -487,8 +501,9 @@ print("bias²", " ".join(f"{x:6.3f}" for x in bias), "\nvar. ", " ".join(f"{x:6.
 # Learning about π from episodes of b is called learning **off-policy**. Averaging what you have does not do it:
 
 # %%
-eager = TabularPolicy.from_probabilities([[0.3, 0.7]] * 7)  # π: right with 0.7
-V_eager = true_values(p_right=0.7)  # the answer at the back of the book
+p_right = 0.7
+eager = TabularPolicy.from_probabilities([[1 - p_right, p_right]] * 7)  # π
+V_eager = true_values(p_right=p_right)  # the answer at the back of the book
 G = discounted_returns(walks.rewards.double(), walks.done, gamma=1.0)
 print(f"mean return of the coin's walks {G[:, 0].mean():.3f},  true V(C) of the eager puppy {V_eager[3]:.3f}")
 
@@ -535,7 +550,8 @@ for name, runs in estimates.items():
     band(ax, number, runs, label=name, kind="range")
 ax.axhline(V_eager[3], color="black", linestyle="--", label=f"truth {V_eager[3]:.3f}")
 ax.set(title="The eager puppy's value at C, from the coin's walks", xlabel="walks", ylabel="estimate of V(C)",
-       xscale="log", ylim=(0, 2.6))
+       xscale="log", xlim=(5, 500), ylim=(0, 2.6))
+ax.set_xticks([5, 10, 50, 100, 500], ["5", "10", "50", "100", "500"])
 ax.legend(fontsize=9, loc="upper right")
 show(fig, alt="Estimates of V(C) over walks. " + "; ".join(
     f"{name}: median {runs[:, -1].median():.3f}, from {runs[:, -1].min():.3f} to {runs[:, -1].max():.3f} after 500"
@@ -543,6 +559,9 @@ show(fig, alt="Estimates of V(C) over walks. " + "; ".join(
 
 # %% [markdown]
 # The plain average converges beautifully, to the answer to another question. No number of walks will help it.
+#
+# > **Change this number and run again.** Set `p_right` to 0.1, a few cells up, and run from there. Dinner becomes rare
+# > for π, so the walks that matter are ones that the coin seldom makes. Which of the two estimates do you trust now?
 #
 # In the library the weights are one argument: whoever else played is the `behaviour`.
 
@@ -563,35 +582,48 @@ print("the same ratios, and the same estimates, weighted and ordinary")
 #
 # One state. Action *left* stays there with probability 0.9, and with 0.1 it ends and pays 1. Action *right* ends for
 # nothing. The target policy always goes left, so its value is 1: sooner or later it is paid. The behaviour tosses a
-# coin. Ten learners, 30,000 episodes each.
+# coin.
 
 # %%
-one_state = gym.make_vec("OneState-v0", num_envs=10 * 30_000)
-plays = collect(TabularPolicy(2, 2), one_state, seed=0, generator=dice)
+plays = collect(TabularPolicy(2, 2), gym.make_vec("OneState-v0", num_envs=1000), seed=0, generator=dice)
 always_left = TabularPolicy.from_probabilities([[1.0, 0.0]] * 2)
-rho, G_0 = ratios(always_left, plays).view(10, -1), plays.rewards.double().sum(-1).view(10, -1)
-ordinary = (rho * G_0).cumsum(1) / torch.arange(1, 30_001)
-weighted = ((rho * G_0).cumsum(1) / rho.cumsum(1))[:, 100:]  # NaN until somebody has gone left all the way
-
-fig, ax = plt.subplots()
-shown = np.unique(np.geomspace(1, 30_000, 1500).astype(int)) - 1
-ax.plot(shown + 1, ordinary[:, shown].T, color="C1", linewidth=1, alpha=0.8)
-ax.plot([], [], color="C1", label="ordinary, each of 10 learners")
-ax.plot(np.arange(101, 30_001), weighted.mean(0), color="C0", linewidth=3, label="weighted, all 10")
-ax.axhline(1, color="black", linestyle="--", label="truth")
-ax.set(title="An average that does not settle", xlabel="episodes", ylabel="estimate of V(s)", xscale="log",
-       ylim=(0, 3.2))
-ax.legend(fontsize=9, loc="upper left")
-show(fig, alt="Estimates of the value 1 over 30,000 episodes. The ten ordinary ones jump up when a long episode comes "
-              f"and sink in between; at the end they lie between {ordinary[:, -1].min():.2f} and "
-              f"{ordinary[:, -1].max():.2f}. The weighted ones are {weighted[:, -1].mean():.2f}.")
-top = rho.flatten().topk(3).values
-print("largest weights:", ", ".join(f"{w:,.0f}" for w in top),
-      f"  weights that are 0: {(rho == 0).double().mean():.0%}")
+rho, G_0 = ratios(always_left, plays), plays.rewards.sum(-1)
+for i in (*range(3), int(rho.argmax())):
+    what = " ".join(["left", "right"][a] for a in plays.actions[i, plays.mask[i]])
+    print(f"episode {i:3}   return {G_0[i]:.0f}   weight {rho[i]:4.0f}   {what}")
 
 # %% [markdown]
-# The average of the estimates is right, and each estimate is nearly always too small, until a rare episode with an
-# enormous weight throws it up. It is not slow, it is hopeless: k steps to the left weigh 2ᵏ, so the *square* of the
+# A weight is 0 as soon as there is a *right* (the target would never do that), and it doubles with every *left*. So
+# an episode that was paid after *k* steps weighs 2ᵏ. Now ten learners, a million episodes each. Such an episode is
+# simple enough to be drawn at once: how long it stays, and whether it ended with a *left*.
+
+# %%
+rng = np.random.default_rng(0)
+stays = rng.geometric(0.55, size=(10, 1_000_000))  # steps: the coin goes left and stays with .5 · .9, else it ends
+paid = rng.random(stays.shape) < 0.05 / 0.55  # of those ends, .5 · .1 are paid
+scores = np.where(paid, 2.0**stays, 0.0)  # ρ G, [learners, episodes]
+shown = np.unique(np.geomspace(1, stays.shape[1], 3000).astype(int))
+ordinary = scores.cumsum(1)[:, shown - 1] / shown
+settled = (paid.cumsum(1)[:, shown - 1] > 0).all(0)  # everybody was paid once: the weighted estimates are all 1 / 1
+
+fig, ax = plt.subplots()
+ax.plot(shown, ordinary.T, color="C1", linewidth=1, alpha=0.8)
+ax.plot([], [], color="C1", label="ordinary, each of 10 learners")
+ax.plot(shown[settled], np.ones(settled.sum()), color="C0", linewidth=3, label="weighted, all 10")
+ax.axhline(1, color="black", linestyle="--", label="truth")
+ax.set(title="An average that does not settle", xlabel="episodes", ylabel="estimate of V(s)", xscale="log",
+       ylim=(0, 4))
+ax.legend(fontsize=9, loc="upper right", frameon=True, framealpha=0.9)
+show(fig, alt="Estimates of the value 1 over a million episodes. The ten ordinary ones jump up when a long episode "
+              f"comes and sink in between; at the end they lie between {ordinary[:, -1].min():.2f} and "
+              f"{ordinary[:, -1].max():.2f}. The weighted ones are all 1.")
+print(f"after a million episodes: from {ordinary[:, -1].min():.2f} to {ordinary[:, -1].max():.2f};   "
+      f"largest weight {scores.max():,.0f}")
+
+# %% [markdown]
+# Averaged over all learners there could ever be, the ordinary estimate is right. And yet nearly all of them are too
+# small, nearly all of the time, until a rare episode with an enormous weight throws one up. More episodes will not
+# cure it: k steps to the left weigh 2ᵏ, so the *square* of the
 # weight grows fourfold per step, while the chance that the coin goes left and stays falls only to .5·.9 = .45.
 # 4 · .45 = 1.8 > 1: the sum for E[ρ²] diverges, **the variance is infinite**, and ½/√N has no ½ to begin with. (The
 # weighted estimate is saved here by luck: every return with a weight is exactly 1.)
@@ -616,6 +648,7 @@ band(ax, lengths, effective, label="1000 texts", kind="range", marker="o")
 ax.set(title="How many of 1000 texts still count", xlabel="tokens in a text", ylabel="effective number of texts",
        xscale="log", yscale="log", ylim=(1, 1500))
 ax.set_xticks(lengths, [str(T) for T in lengths])
+ax.set_yticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
 ax.legend(fontsize=9, loc="lower left")
 show(fig, alt="Effective number of 1000 texts against their length, when each token's ratio is 1.1 or 0.9: "
               + ", ".join(f"{T} tokens {x:.0f}" for T, x in zip(lengths, np.median(effective, 0), strict=True)))

@@ -54,11 +54,33 @@ def walk(kind, seed):
 
 lives = {"Q-learning": [walk(QLearning, seed) for seed in SEEDS], "SARSA": [walk(Sarsa, seed) for seed in SEEDS]}
 
+# %% [markdown]
+# Here is one of each after 500 episodes, on a day on which both of them stumble, at the same step. First the one called
+# *Q-learning*, then the one called *SARSA*.
+
 # %%
+from rlcore.agents.control import train
+from rlcore.envs.exact import epsilon_greedy
+from rlcore.policies import TabularPolicy
+
 names = [""] * 48
 names[START], names[GOAL] = "S", "G"
 names[37:47] = ["×"] * 10
-board = TabularEnv(cliff.mdp, places=grid_places(4, 12), labels=names)
+board = TabularEnv(cliff.mdp, render_mode="rgb_array", places=grid_places(4, 12), labels=names)
+
+
+def film(kind, name):
+    """A learned walker on its way, stumbling with probability 0.1."""
+    q = train(cliff, kind, config, seed=0).q
+    return animate(board, TabularPolicy.from_probabilities(epsilon_greedy(q, epsilon=0.1)), seed=7, alt=name)
+
+
+film(QLearning, "Q-learning walks along the edge, falls, and begins again")
+
+# %%
+film(Sarsa, "SARSA goes up to the top row and round")
+
+# %%
 fig, axes = plt.subplots(2, 1, figsize=(7.2, 5.2))
 middles = {}
 for ax, (name, runs) in zip(axes, lives.items()):
@@ -67,19 +89,19 @@ for ax, (name, runs) in zip(axes, lives.items()):
         for episode in life[-100:]:
             np.add.at(visits, episode.states, 1 / 100 / len(runs))
             falls += episode.rewards.count(-100.0) / len(runs)
-    shade = plt.cm.Blues(0.8 * np.clip(visits, 0, 1))
-    shade[list(CLIFF)] = plt.matplotlib.colors.to_rgba("#8a97a3")
+    shade = plt.cm.Blues(0.55 * np.clip(visits, 0, 1))
+    shade[list(CLIFF)] = 0.72, 0.72, 0.72, 1.0  # grey
     draw_tiles(ax, board, shade)
-    ax.set_title(f"{name}: {falls:.0f} falls in the last 100 episodes")
+    ax.set_title(f"{name}: {falls:.0f} falls in the last 100 episodes (mean of {len(runs)} walkers)")
     middles[name] = visits[24:36].mean(), visits[:12].mean(), falls
 show(fig, alt="Where the walkers walk in their last 100 episodes. " + " ".join(
     f"{name}: a square next to the cliff is visited {low:.1f} times per episode, one in the top row {top:.1f} times, "
     f"and it falls {falls:.0f} times." for name, (low, top, falls) in middles.items()))
 
 # %% [markdown]
-# Darker squares were walked more often, averaged over thirty walkers of each kind. One kind hugs the edge, the other
-# keeps well away from it. Same world, same number of episodes, same ε. Which one has learned better? Look at what
-# each episode paid.
+# The darker a square, the more often it was walked: white is never, the darkest is once an episode or more. One kind
+# hugs the edge, the other keeps well away from it. Same world, same number of episodes, same ε. Which one has learned
+# better? Look at what each episode paid.
 
 # %%
 fig, ax = plt.subplots()
@@ -96,8 +118,8 @@ ax.set(title="The one that walks the shortest path earns less", xlabel="episode 
 ax.legend(fontsize=9, loc="lower right")
 show(fig, alt="Return per episode, thirty walkers of each kind. In the last 100 episodes " + " and ".join(
     f"{name} earns {value:.0f}" for name, value in late.items()) + ". The shortest path pays minus 13.")
-print("last 100 episodes:", {name: round(value, 1) for name, value in late.items()}, " the book's figure 6.4: about",
-      {"Q-learning": -51, "SARSA": -27})
+for name, reference in {"Q-learning": -51, "SARSA": -27}.items():
+    print(f"{name:10} last 100 of 500 episodes: {late[name]:.1f}   (simulated elsewhere: about {reference})")
 
 # %% [markdown]
 # Q-learning has found the shortest path and keeps falling off it. SARSA takes the long way round and is paid better
@@ -174,8 +196,6 @@ print("at the start, SARSA's table says:                             ", sarsa[ST
 # bookkeeping that you will want; are they the same?
 
 # %% tags=["nbval-check-output"]
-from rlcore.agents.control import train
-
 for kind, ours in ((Sarsa, sarsa), (QLearning, q_learning)):
     assert np.array_equal(train(cliff, kind, config, seed=0).q, ours)
 print("the same tables, to the last bit")
@@ -211,18 +231,29 @@ difference(Sarsa, QLearning)
 
 # %%
 from rlcore.agents.control import DoubleQLearning, ExpectedSarsa
-from rlcore.envs.exact import epsilon_greedy, expected_return
+from rlcore.envs.exact import expected_return
 
 kinds = {"Q-learning": QLearning, "SARSA": Sarsa, "expected SARSA": ExpectedSarsa}
 tables = {name: [train(cliff, kind, config, seed).q for seed in SEEDS] for name, kind in kinds.items()}
-loops = {}
-for name, qs in tables.items():
-    clumsy = [expected_return(cliff, epsilon_greedy(q, epsilon=0.1), step_limit=2000) for q in qs]
-    greedy = [expected_return(cliff, epsilon_greedy(q, epsilon=0.0), step_limit=2000) for q in qs]
-    arrived = [score for score in greedy if score > -100]
-    loops[name] = len(greedy) - len(arrived)
-    print(f"{name:15} followed with ε = 0.1: {np.median(clumsy):6.1f}   greedily: {np.median(arrived):6.1f}"
-          f"   (medians; {loops[name]} of {len(greedy)} greedy walks never arrive)")
+fig, ax = plt.subplots()
+words = []
+for i, (name, qs) in enumerate(tables.items()):
+    for epsilon, side, mark, label in ((0.1, -0.15, "o", "as it was learned: ε = 0.1"),
+                                       (0.0, 0.15, "^", "greedily: ε = 0")):
+        scores = np.array([expected_return(cliff, epsilon_greedy(q, epsilon), step_limit=2000) for q in qs])
+        arrives = scores > -200
+        spread = np.linspace(-0.1, 0.1, len(qs))[arrives]
+        ax.plot(i + side + spread, scores[arrives], mark, color="C0" if epsilon else "C1", markersize=4,
+                label=None if i else label)
+        lost = f"; {(~arrives).sum()} of {len(qs)} never arrive" if not arrives.all() else ""
+        ax.annotate(f"{np.median(scores[arrives]):.1f}{lost}".replace("-", "−"), (i + side, scores[arrives].max()),
+                    xytext=(0, 5), textcoords="offset points", ha="center", fontsize=8)
+        words.append(f"{name}, ε = {epsilon}: median {np.median(scores[arrives]):.1f}{lost}")
+ax.set_xticks(range(3), list(kinds))
+ax.set(title="Two ways to follow the same table", ylabel="exact expected return", ylim=(-62, -5),
+       xlabel=f"a mark is one of {len(SEEDS)} walkers; the number is the median")
+ax.legend(fontsize=9, loc="lower right")
+show(fig, alt="The exact return of each walker's table, followed as it was learned and greedily. " + ". ".join(words))
 
 # %% [markdown]
 # Followed greedily, Q-learning's table walks the shortest path. Followed by somebody who stumbles at every tenth
@@ -255,6 +286,11 @@ for name, qs in tables.items():
 difference(Sarsa, ExpectedSarsa)
 
 # %%
+q = np.zeros((48, 4))  # the best that anybody can do who stumbles at every tenth step, computed from the world's table:
+for _ in range(1000):
+    q = cliff.mdp.rewards + cliff.mdp.expect(0.9 * q.max(1) + 0.1 * q.mean(1))
+ceiling = 0.9 * q[START].max() + 0.1 * q[START].mean()
+
 step_sizes = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 fig, ax = plt.subplots()
 ends = {}
@@ -263,15 +299,15 @@ for name, kind in kinds.items():
                         .history.returns[-100:].mean() for alpha in step_sizes] for seed in range(5)])  # [5, α]
     band(ax, step_sizes, online, name)
     ends[name] = np.median(online[:, -1])
-ax.axhline(-20.71, color="black", linestyle="--", linewidth=1)
-ax.annotate("the best that can be done at ε = 0.1: −20.71", (0.1, -20.71), xytext=(0, 4), textcoords="offset points",
-            fontsize=9)
+ax.axhline(ceiling, color="black", linestyle="--", linewidth=1)
+ax.annotate(f"the best that can be done at ε = 0.1: −{-ceiling:.2f}", (0.1, ceiling), xytext=(0, 4),
+            textcoords="offset points", fontsize=9)
 ax.set(title="Expected SARSA does not mind a large step", xlabel="step size α",
        ylabel="return, last 100 of 500 episodes", ylim=(-130, 0))
 ax.legend(fontsize=9, loc="lower left")
 show(fig, alt="Return while learning against the step size, five walkers each. At α = 1 the medians are "
-     + ", ".join(f"{name} {value:.0f}" for name, value in ends.items()) + ". Expected SARSA is flat, near the best "
-     "that can be done at ε = 0.1, minus 20.71; SARSA falls the more the larger the step.")
+     + ", ".join(f"{name} {value:.0f}" for name, value in ends.items()) + f". Expected SARSA is flat, near the best "
+     f"that can be done at ε = 0.1, {ceiling:.2f}; SARSA falls the more the larger the step.")
 
 # %% [markdown]
 # This world has no dice of its own: all the noise is in the walker's stumbling. Expected SARSA averages that noise
@@ -284,10 +320,13 @@ show(fig, alt="Return while learning against the step size, five walkers each. A
 # %% [markdown]
 # ## The policy that never ends
 #
-# In the table above some of SARSA's greedy walks never arrive. Those walkers learned to keep away from the edge,
-# and relied on an occasional stumble to get them out of a corner; take the stumbling away, and they pace to and fro
-# for ever. CliffWalking has no step limit of its own, so a loop such as `while not done` would wait for ever too.
-# The exact score has the courtesy to say so:
+# Some of SARSA's greedy walks never arrive. Most of those push against the upper edge: step up, stay where you are,
+# pay 1, step up. While the walker learned, that could not last, because each bump made "up" look worse than before,
+# and soon something else was best. Then we stopped the learning in the middle of such a correction and froze the
+# table. A frozen table cannot be disappointed any more.
+#
+# CliffWalking has no step limit of its own, so a loop such as `while not done` would wait for ever too. The exact
+# score has the courtesy to say so:
 
 # %%
 for seed, q in enumerate(tables["SARSA"]):
@@ -328,42 +367,42 @@ for kind in (MonteCarlo, Sarsa, QLearning):
     print(f"{kind.__name__:10} lost {lost:2d} of 20; the longest episode of the others had {longest} steps. {message}")
 
 # %% [markdown]
-# What happened? The first episode is a random walk of hundreds of steps, so everything on its way is taught to be
-# worth minus hundreds. In the second, the policy turns to whatever it has not tried: some corner where it bumps into
-# the wall. It does this once, twice, ten thousand times, and learns nothing, because the lesson comes at the end and
-# there is no end. SARSA, in the same corner, finds each bump a bit more disappointing than the one before, and
-# leaves.
+# What happened? Until the first episode ends nothing is learned at all, so it is one long random walk, and the wind
+# keeps blowing it back to the upper edge. When it does end, everything on its way is taught to be worth minus
+# thousands. In the second episode some action looks less terrible than the others, often one that pushes against an
+# edge. The walker takes it once, twice, ten thousand times, and learns nothing, because the lesson comes at the end and
+# there is no end. SARSA, at the same edge, finds each bump a bit more disappointing than the one before, and leaves.
 #
 # Learning *within* the episode is not a luxury. Nor is a limit on its length: chapter 01's `truncated` is what keeps
 # a careless policy from running for ever. Nobody lets GPT-2 write without a limit on the number of tokens.
 
 # %%
-settings = {"SARSA, four moves": ("WindyGrid-v0", Sarsa), "Q-learning, four moves": ("WindyGrid-v0", QLearning),
-            "SARSA, king's moves": ("WindyKing-v0", Sarsa), "Q-learning, king's moves": ("WindyKing-v0", QLearning)}
-fig, ax = plt.subplots()
-best = {}
-for name, (world_name, kind) in settings.items():
+moves = {"four moves": ("WindyGrid-v0", 15), "eight moves, as a king in chess": ("WindyKing-v0", 7)}
+fig, axes = plt.subplots(1, 2, figsize=(8.5, 3.6), sharey=True)
+ends, greedy = [], []
+for ax, (title, (world_name, shortest)) in zip(axes, moves.items()):
     world = TableWorld.from_env(gym.make(world_name))
-    results = [train(world, kind, ControlConfig(episodes=300), seed) for seed in range(5)]
-    lengths = np.array([result.history.lengths for result in results])  # [5, 300]
-    band(ax, 10 * np.arange(30) + 5, lengths.reshape(5, 30, 10).mean(-1), name)
-    best[name] = [expected_return(world, epsilon_greedy(train(world, kind, ControlConfig(episodes=1000), seed).q), 500)
-                  for seed in range(5)]
-for steps in (15, 7):
-    ax.axhline(steps, color="black", linestyle="--", linewidth=1)
-    ax.annotate(f"the shortest way: {steps}", (300, steps), xytext=(0, -11), textcoords="offset points", fontsize=8,
-                ha="right")
-ax.set(title="Through the wind", xlabel="episode (ten averaged)", ylabel="steps of an episode", yscale="log",
-       ylim=(5, 1000))
-ax.legend(fontsize=8)
-show(fig, alt="Steps per episode, falling from hundreds to about 20 with four moves and about 10 with a king's eight "
-              "moves; the shortest ways have 15 and 7 steps.")
-for name, scores in best.items():
-    print(f"{name:26} greedy after 1000 episodes, five seeds: {scores}")
+    for name, kind in (("Q-learning", QLearning), ("SARSA", Sarsa)):
+        results = [train(world, kind, ControlConfig(episodes=500), seed) for seed in range(5)]
+        lengths = np.array([result.history.lengths for result in results])  # [5, 500]
+        band(ax, 20 * np.arange(25) + 10, lengths.reshape(5, 25, 20).mean(-1), name)
+        ends.append(f"{name} with {title}: {np.median(lengths[:, -20:].mean(1)):.0f}")
+        scores = [-expected_return(world, epsilon_greedy(result.q), step_limit=500) for result in results]
+        greedy.append(f"{name:10} {title:32} steps of the greedy policy, five seeds: "
+                      + " ".join("lost" if steps == 500 else f"{steps:.0f}" for steps in scores))
+    ax.axhline(shortest, color="black", linestyle="--", linewidth=1)
+    ax.annotate(f"the shortest way: {shortest}", (0, shortest), xytext=(0, -11), textcoords="offset points", fontsize=8)
+    ax.set(title=title, xlabel="episode (twenty averaged)", yscale="log", ylim=(5, 300))
+    ax.set_yticks([5, 10, 20, 50, 100, 200], [5, 10, 20, 50, 100, 200])
+    ax.legend(fontsize=8)
+axes[0].set_ylabel("steps of an episode")
+show(fig, alt="Steps per episode while learning, five seeds. In the last twenty episodes the medians are "
+              + "; ".join(ends) + ". The shortest ways have 15 and 7 steps.")
+print(*greedy, sep="\n")
 
 # %% [markdown]
-# A score of −500 is again a walk that never arrives. It was SARSA's; Q-learning's greedy policy is what Q-learning
-# has been asking about all along.
+# "Lost" is again a walk that never arrives, and it is again SARSA's. Q-learning's greedy policy is what Q-learning has
+# been asking about all along.
 
 # %% [markdown]
 # ## Slippery ice, and a learner that never moves
@@ -392,12 +431,14 @@ ax.set(title="One line of code", xlabel="episode", ylabel="times across the lake
 ax.legend(fontsize=9)
 show(fig, alt="How often the 8 by 8 lake was crossed, over 3000 episodes, five seeds each: " + "; ".join(
     f"{name}: {values}" for name, values in crossed.items()))
-print(crossed)
+for name, times in crossed.items():
+    print(f"{name:24} crossed the lake {times} times")
 
 # %% [markdown]
-# Not once in fifteen thousand tries. All numbers begin at 0, the first action is "left", and the start is at the left
-# edge. So the learner pushes against the wall, is paid 0, which is what it expected, and concludes that all is well.
-# With ties at random it at least wanders, and one day wanders into the goal.
+# Those who always take the first action never got across, in all their episodes. All numbers begin at 0, the first
+# action is "left", and the start is at the left edge. So the learner pushes against the wall, is paid 0, which is what
+# it expected, and concludes that all is well. With ties at random it at least wanders, and one day wanders into the
+# goal.
 #
 # > **Pitfall, from real life.** Intel's *Coach* framework used `np.argmax` in its ε-greedy policy. It went unnoticed
 # > as long as everybody used networks, whose outputs are never exactly equal; then somebody plugged in a plain
@@ -438,9 +479,9 @@ show(fig, alt="The exact score of the greedy policy during training, five seeds.
      + " and ".join(f"{value:.4f} with {name}" for name, value in final.items()) + "; the best possible is 0.7402.")
 
 # %% [markdown]
-# On the cliff nothing was random but the walker, and any step size would do. Here the *world* throws dice, and with a
-# constant step the table always carries the noise of the last few throws with it. That noise is enough to tip a row
-# whose two best numbers are close together.
+# On the cliff nothing was random but the walker, and Q-learning could take any step size. Here the *world* throws
+# dice, and with a constant step the table always carries the noise of the last few throws with it. That noise is
+# enough to tip a row whose two best numbers are close together.
 
 # %%
 ice = ControlConfig(episodes=10_000, step_size=0.2, final_step_size=0.002, epsilon=0.1, gamma=0.99)
@@ -463,8 +504,9 @@ show(fig, alt="The 4 by 4 lake with the learned action in each square. " + ", ".
     f"square {s}: {words[skater.q[s].argmax()]}" for s in range(15) if s not in holes))
 
 # %% [markdown]
-# It looks mad. Next to a hole it pushes *away* from the hole, into the wall if need be: on this ice you never slip
-# backwards, so whoever pushes left ends up left, above or below, and never on the right. Nobody told it.
+# It looks mad. Below the start it pushes into the wall, away from the hole: on this ice you never slip backwards, so
+# whoever pushes left ends up left, above or below, and never on the right. And between the two holes it pushes
+# straight *into* one of them. Then one slip of three is deadly; pushing up or down, it would be two. Nobody told it.
 
 # %% [markdown]
 # ## A taxi, and the price of a step
@@ -529,9 +571,12 @@ tries = np.array([1, 2, 5, 10, 20, 50, 100])
 highest = np.array([dice.standard_normal((2000, 10, n)).mean(-1).max(-1) for n in tries])  # [n, 2000]
 fig, ax = plt.subplots()
 ax.plot(tries, highest.mean(1), "o-", color="C1", label="the highest of ten averages (mean of 2000 trials)")
-ax.fill_between(tries, *np.quantile(highest, (0.1, 0.9), axis=1), color="C1", alpha=0.2, label="80 % of the trials")
+ax.fill_between(tries, *np.quantile(highest, (0.1, 0.9), axis=1), color="C1", alpha=0.2,
+                label="80 % of the trials lie here")
 ax.axhline(0, color="black", linestyle="--", linewidth=1, label="what the best lottery is really worth")
 ax.set(title="The winner was lucky", xlabel="tries per lottery", ylabel="average prize", xscale="log")
+ax.set_xticks(tries, tries)
+ax.minorticks_off()
 ax.legend(fontsize=9)
 show(fig, alt="The highest of ten averages against the number of tries per lottery. With one try it is "
               f"{highest[0].mean():.2f} on average, with a hundred {highest[-1].mean():.2f}, although every lottery "
@@ -654,7 +699,9 @@ ax.annotate("the best policy for γ = 0.99: 0.7402", (100, 0.7402), xytext=(0, 4
             fontsize=9)
 ax.set(title="A model gets more out of the same steps", xlabel="random steps on the ice", xscale="log",
        ylabel="exact chance to arrive", ylim=(0, 0.85))
-ax.legend(fontsize=9, loc="center left")
+ax.set_xticks(budgets, [f"{budget:,}" for budget in budgets])
+ax.minorticks_off()
+ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(0, 0.87))
 show(fig, alt="The exact score of what was learned, against the number of random steps on the ice; means of twenty: "
      + "; ".join(f"{b} steps: {m:.2f} with a model, {f:.2f} without" for b, m, f in
                  zip(budgets, with_model.mean(0), without.mean(0))))

@@ -128,8 +128,9 @@ def _grid(space: gym.Space) -> tuple[list[int], list[int]]:
         return space.nvec.tolist(), space.start.tolist()
     if isinstance(space, Tuple) and all(isinstance(part, Discrete) for part in space.spaces):
         return [int(part.n) for part in space.spaces], [int(part.start) for part in space.spaces]
-    raise ValueError(f"states must be discrete for a table, but the world shows {space}: cut it into a few intervals, "
-                     "or learn with a network (chapter 06)")
+    shown = " ".join(str(space).split())
+    raise ValueError(f"states must be discrete for a table, but the world shows {shown}: cut it into a few intervals, "
+                     "or learn with a network")
 
 
 def as_world(world: gym.Env | TabularMDP | TableWorld | GymWorld) -> TableWorld | GymWorld:

@@ -93,6 +93,23 @@ def test_monte_carlo_moves_to_the_returns(truncated):
     assert learner.q == [[0.0, returns[0]], [returns[1], 0.0], [0.0, returns[2]], [8.0, 6.0]]
 
 
+def test_the_best_that_a_stumbling_walker_can_do_and_that_expected_sarsa_means_it():
+    q = np.zeros((48, 4))
+    for _ in range(1000):
+        values = 0.9 * q.max(1) + 0.1 * q.mean(1)
+        q = CLIFF.mdp.rewards + CLIFF.mdp.expect(values)
+    assert values[36] == pytest.approx(-20.71, abs=0.005)
+    assert expected_return(CLIFF, epsilon_greedy(q.round(9), 0.1)) == pytest.approx(values[36], abs=1e-6)
+    learner = ExpectedSarsa(CLIFF.action_counts, ControlConfig(step_size=1.0, epsilon=0.1))
+    table = CLIFF.mdp.table()
+    for _ in range(1000):  # every step that can be made, in turn
+        for s, actions in table.items():
+            for a, [(_, after, reward, ended)] in actions.items():
+                learner.update(s, a, reward, after, 0, ended)
+    walked = ~CLIFF.mdp.terminal
+    assert np.array(learner.q)[walked] == pytest.approx(q[walked], abs=1e-6)
+
+
 def test_ties_are_broken_at_random_and_only_ties():
     learner = agent(Control, [[2.0, 1.0, 2.0, 2.0], [0.0, 1.0, 0.5, 0.0]], ControlConfig(epsilon=0.0))
     counts = np.bincount([learner.select(0) for _ in range(3000)], minlength=4)

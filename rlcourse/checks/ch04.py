@@ -120,7 +120,7 @@ def check_lambda_returns(fn):
                             "with all the weight."),
         "lambda-ignored": (lambda r: round(float(r[0]), 4) in (4.0, 2.0) and float(r[2]) in (7.0, 10.5),
                            "λ has no effect: you have one-step targets (λ = 0) or Monte Carlo (λ = 1)."),
-        "no-discount": (lambda r: float(r[3]) == 18.0, "γ is missing."),
+        "no-discount": (lambda r: float(r[3]) == 18.0, "γ is missing: the whole future, V or return, counts γ times."),
         "advantage-not-return": (lambda r: round(float(r[3]), 4) == 3.0, "You subtracted V. That is the advantage; "
                                                                          "asked for is the return itself."),
     }
@@ -183,17 +183,17 @@ def check_off_policy_estimates(fn):
     "`V = r + P @ V` until nothing moves.",
 ])
 def check_values_of_the_likeliest_world(fn):
-    """A 1 B 0 C 0 once, B 0 C 1 once, C 1 once: C is worth 2/3, B leads to C, and A pays 1 and leads to B."""
+    """States 0, 1, 2 in a row: 2 is worth 2/3, 1 leads to 2, and 0 pays 1 and leads to 1. Nobody visited 3."""
     import numpy as np
 
     chain = [([0, 1, 2], [1.0, 0.0, 0.0]), ([1, 2], [0.0, 1.0]), ([2], [1.0])]
     loose = {"rtol": 3e-3, "atol": 3e-3}  # TD repeated many times is an answer too
     expect(call(fn, chain, 4), [5 / 3, 2 / 3, 2 / 3, 0.0], pure=True, **loose, mistakes={
-        "monte-carlo": ([1.0, 0.5, 2 / 3, 0.0], "These are the average returns: Monte Carlo. It does not use that A "
-                                                "led to B, and B to C, where others have been too."),
-        "one-step-only": ([1.0, 0.0, 2 / 3, 0.0], "You stopped after one round: the news from C has not reached B and "
-                                                  "A. Solve the equations, or repeat until nothing moves."),
-        "two-rounds": ([1.0, 2 / 3, 2 / 3, 0.0], "The news from C reached B, and not A. Repeat until nothing moves."),
+        "monte-carlo": ([1.0, 0.5, 2 / 3, 0.0], "These are the average returns: Monte Carlo. They do not use that 0 "
+                                                "led to 1, and 1 to 2, where other episodes have been too."),
+        "one-step-only": ([1.0, 0.0, 2 / 3, 0.0], "You stopped after one round: the news from 2 has not reached 1 and "
+                                                  "0. Solve the equations, or repeat until nothing moves."),
+        "two-rounds": ([1.0, 2 / 3, 2 / 3, 0.0], "The news from 2 reached 1, and not 0. Repeat until nothing moves."),
         "transposed": ([1.0, 1.0, 5 / 3, 0.0], "P is the wrong way round: values flow from where a step leads *back* "
                                                "to where it began. P[s, s′] has a row for the state that was left."),
         "not-visited": (np.linalg.LinAlgError, "The equations have no solution: a state without visits, or an "

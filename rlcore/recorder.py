@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable
@@ -51,6 +52,7 @@ class _Interrupt:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
+        print("\nStopping after this step, to leave nothing half done. Ctrl-C again stops at once.", file=sys.stderr)
 
     def __exit__(self, *_) -> None:
         if self._in_charge:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from rlcore.agents.td import LambdaConfig, TDConfig, lambda_return_td, n_step_td, train
-from rlcore.envs.random_walks import true_values
+from rlcore.envs.random_walks import random_walk, true_values
+from rlcore.envs.table_vector_env import TabularVectorEnv
 from rlcore.policies import TabularPolicy
 from rlcore.rollout import collect
 from rlcore.trajectory import Trajectory
@@ -129,7 +130,10 @@ def test_padding_does_not_count(learn):
 
 
 def test_episodes_end_to_end_in_one_row_do_not_mix():
-    stream, start = some_walks(1, num_steps=60), torch.full((1, 7), 0.5, dtype=F64)
+    world = TabularVectorEnv(random_walk(5), num_envs=1, max_episode_steps=6)  # some end, some are cut off
+    stream = collect(COIN, world, num_steps=60, seed=0, generator=torch.Generator().manual_seed(0))
+    assert stream.terminated.sum() > 1 and stream.truncated.sum() > 1
+    start = torch.rand(1, 7, dtype=F64, generator=torch.Generator().manual_seed(0))
     apart, begin = start, 0
     for last in stream.done[0].nonzero()[:, 0].tolist():
         part = slice(begin, last + 1)

@@ -42,6 +42,7 @@ def n_step_td(values: Tensor, walks: Trajectory, gamma: float, n: int, step_size
         ValueError: γ or α out of range, n below 1, values that do not fit the walks.
     Source: Sutton & Barto (2018), eq. 7.2 and the box on page 144; n=1 is eq. 6.2.
     """
+    _check(values, walks)
     rewards, how = walks.rewards.double(), (walks.terminated, walks.done, gamma, n)
     nothing = torch.zeros_like(rewards)  # [B, T]
     seen = n_step_returns(rewards, nothing, *how)  # [B, T]  the rewards in Gₜ⁽ⁿ⁾
@@ -61,10 +62,20 @@ def lambda_return_td(values: Tensor, walks: Trajectory, gamma: float, lam: float
 
     Source: Sutton & Barto (2018), eq. 12.3 and 12.4.
     """
+    _check(values, walks)
     here, ahead = (_look_up(values, states) for states in (walks.states, walks.next_states))  # [..., B, T]
     rewards, terminated, done = (x.expand_as(here) for x in (walks.rewards.double(), walks.terminated, walks.done))
     targets = here + gae(rewards, here, ahead, terminated, done, gamma, lam)  # [..., B, T]
     return _follow(values, walks, targets, torch.zeros(walks.rewards.shape), walks.next_states, step_size)
+
+
+def _check(values: Tensor, walks: Trajectory) -> None:
+    """Require one row of values for each walk, and a column for each state."""
+    last = int(torch.maximum(walks.states, walks.next_states).max())
+    if values.dim() < 2 or values.shape[-2] != len(walks.states) or values.shape[-1] <= last \
+            or values.dtype != torch.float64:
+        raise ValueError(f"values must be float64 [..., {len(walks.states)}, S] with S above the last state {last}, "
+                         f"but are {values.dtype} {tuple(values.shape)}")
 
 
 def _look_up(values: Tensor, states: Tensor) -> Tensor:
@@ -76,9 +87,6 @@ def _follow(values: Tensor, walks: Trajectory, known: Tensor, trust: Tensor, rea
             step_size: StepSize) -> Tensor:
     """Step after step, in all rows at once: V(sₜ) += α (known + trust · V(reached) − V(sₜ)), where mask is True."""
     rows, num_states = values.shape[-2:]
-    if rows != len(walks.states) or walks.states.max() >= num_states or values.dtype != torch.float64:
-        raise ValueError(f"values must be float64 [..., {len(walks.states)}, S] with S above the last state "
-                         f"{int(walks.states.max())}, but are {values.dtype} {tuple(values.shape)}")
     alpha = torch.as_tensor(step_size, dtype=torch.float64)
     if not ((alpha > 0) & (alpha <= 1)).all():
         raise ValueError(f"step_size must lie in (0, 1], but is {step_size}")

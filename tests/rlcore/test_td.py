@@ -204,11 +204,14 @@ def test_bad_settings_are_named(change, says):
 
 def test_bad_arguments_are_named():
     walks = some_walks()
-    with pytest.raises(ValueError, match=r"values must be float64 \[..., 6, S\].* but are torch.float64 \(5, 7\)"):
-        n_step_td(torch.zeros(5, 7, dtype=F64), walks, 1.0, 1, 0.1)
-    with pytest.raises(ValueError, match=r"values must be float64 .* but are torch.float32"):
-        n_step_td(torch.zeros(6, 7), walks, 1.0, 1, 0.1)
-    with pytest.raises(ValueError, match=r"step_size must lie in \(0, 1\], but is 2.0"):
-        n_step_td(torch.zeros(6, 7, dtype=F64), walks, 1.0, 1, 2.0)
+    for learn in (lambda v, a=0.1: n_step_td(v, walks, 1.0, 1, a),
+                  lambda v, a=0.1: lambda_return_td(v, walks, 1.0, 0.5, a)):
+        for shape in ((5, 7), (6, 6), (7,)):
+            with pytest.raises(ValueError, match=r"values must be float64 \[..., 6, S\] with S above the last state 6"):
+                learn(torch.zeros(shape, dtype=F64))
+        with pytest.raises(ValueError, match=r"values must be float64 .* but are torch.float32"):
+            learn(torch.zeros(6, 7))
+        with pytest.raises(ValueError, match=r"step_size must lie in \(0, 1\], but is 2.0"):
+            learn(torch.zeros(6, 7, dtype=F64), 2.0)
     with pytest.raises(ValueError, match=r"states must be numbers .* but are Box"):
         train(gym.make("CartPole-v1"), TabularPolicy(7, 2), TDConfig())

@@ -314,12 +314,12 @@ for _ in range(300):
 V_star, Q_star = V, my_action_values(V)
 
 fig, axes = plt.subplots(1, 4, figsize=(10.5, 3))
-for ax, k in zip(axes, (1, 2, 5, 299), strict=True):
+for ax, k in zip(axes, (1, 5, 40, 299), strict=True):
     draw_values(ax, world, guesses[k], limits=(-2, 25), size=7)
     draw_arrows(ax, world, my_greedy(my_action_values(guesses[k])), start=0.3)
     ax.set_title(f"{k} sweep{'s' * (k > 1)}", fontsize=10)
-show(fig, alt="Value iteration after 1, 2, 5 and 299 sweeps: the values grow outwards from the trapdoors, and the "
-              "arrows point the right way long before the values have stopped growing.")
+show(fig, alt="Value iteration after 1, 5, 40 and 299 sweeps: the values grow outwards from the trapdoors. After 40 "
+              "the arrows are the final ones, while the values still grow.")
 print("the book, first row (Example 3.8)", [22.0, 24.4, 22.0, 19.4, 17.5])
 print("value iteration                  ", V_star[:5].round(1).tolist())
 print("policy iteration                 ", rounds[-1][1][:5].round(1).tolist())
@@ -529,8 +529,8 @@ for ax, text in zip(axes, ("good .", "not good .", "not not good ."), strict=Tru
     gains = [Q_text[s, language.tokens.index(token)] - V_text[s] for s, token in zip(states, tokens, strict=True)]
     ax.bar(range(len(tokens)), gains, color=["C0" if gain > 0 else "C1" for gain in gains])
     for t, gain in enumerate(gains):
-        ax.annotate(f"{gain:+.2f}".replace("-", "−"), (t, gain), ha="center", va="bottom" if gain > 0 else "top",
-                    fontsize=9)
+        ax.annotate(f"{gain:+.2f}".replace("-", "−"), (t, gain), (0, 2 if gain > 0 else -3),
+                    textcoords="offset points", ha="center", va="bottom" if gain > 0 else "top", fontsize=9)
     ax.set_xticks(range(len(tokens)), tokens)
     ax.set(title=f"reward {paid[text]:+.1f}, sum {sum(gains):+.2f}".replace("-", "−"), ylim=(-1.25, 1.25))
     assert np.isclose(sum(gains), paid[text] - V_text[0])
@@ -601,12 +601,12 @@ extent = (frisbee.offsets[0], frisbee.offsets[-1], 0.5, len(steps) + 0.5)
 
 fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.9), sharey=True)
 image = axes[0].imshow(V_map, aspect="auto", extent=extent, cmap="Blues")
-axes[0].plot(-REACH - DT * TOP_SPEED * steps, steps, "--", color="black", label=f"{TOP_SPEED:.0f} m/s")
+axes[0].plot(-REACH - DT * TOP_SPEED * steps, steps, "--", color="black", label=f"top speed, {TOP_SPEED:.0f} m/s")
 axes[0].legend(loc="lower left", fontsize=9)
 fig.colorbar(image, ax=axes[0], label="V*")
 axes[1].imshow(urgent[1] * 1.0 - urgent[0] * 1.0, aspect="auto", extent=extent, cmap="PuOr", vmin=-2, vmax=2)
-for x, y, words in ((-8.8, 21, "run right\nnow"), (10.6, 17.5, "run left\nnow"), (-9.5, 5, "too late:\nlie still"),
-                    (10.2, 4, "too late:\nlie still"), (1.5, 22, "no hurry")):
+for x, y, words in ((-2.9, 17, "run right\nnow"), (6.1, 17, "run left\nnow"), (-9.5, 5, "too late:\nlie still"),
+                    (10.2, 4, "too late:\nlie still"), (1.2, 25, "no hurry")):
     axes[1].annotate(words, (x, y), ha="center", va="center", fontsize=9)
 for ax, title in zip(axes, ("What a place is worth to a dog at rest", "What it must do there"), strict=True):
     ax.set(title=title, xlabel="dog is so far right of where the disc comes low (m)", xlim=(-12.5, 12.5))
@@ -617,9 +617,10 @@ show(fig, alt="Left, V* of a dog at rest over its place and the steps left: a da
               "Outside the cone it lies still, and well inside there is no hurry.")
 
 # %% [markdown]
-# Nobody drew that cone; it came out of the sweeps, and its edge is as steep as the dog is fast. Outside it the plan
-# is to sleep, since running would cost and could not help. Along the edge it is to run at once; well inside, a pause
-# costs nothing. (The cone leans to the right, because a disc that is low flies on for a few steps.)
+# Nobody drew that cone; it came out of the sweeps, and its edge is as steep as the dog is fast. (The gap to the dashed
+# line is what it takes to get going.) Outside the cone the plan is to sleep, since running would cost and could not
+# help. Along the edge it is to run at once; well inside, a pause costs nothing. The cone leans to the right, because
+# a disc that is low flies on for a few steps.
 #
 # A plan on a map is one thing. Here it is in the real world, `RobotDog-v0`, with a throw that is not on any grid.
 # Beside it, chapter 01's dog, bred again with the same method.

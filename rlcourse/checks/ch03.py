@@ -80,6 +80,8 @@ def check_value_and_advantage(fn):
         "advantage-weighted": (advantage_is([[-1.0, 1.0], [0.75, -0.75]]),
                                "You multiplied the advantage by the policy. How good an action is does not depend on "
                                "how often it is taken."),
+        "one-thing": (lambda r: np.shape(r[0]) == (2,) and np.shape(r[1]) == (2,),
+                      "You returned one array. Two are wanted, V and the advantage: `return V, ...`."),
         "turned-round": (lambda r: np.shape(r[0]) == (2, 2) and np.shape(r[1]) == (2,),
                          "You returned the advantage first. V comes first, then the advantage."),
     })
@@ -210,7 +212,7 @@ _CHOICE = {  # quick money, or a walk that ends better
     "and `Q.argmax(axis=1)`",
 ])
 def check_solve(fn):
-    """Four states by hand (V* = 4.31…, 6.4, 8, 0 at γ = 0.8), a walk that loses, and slippery ice."""
+    """Four states by hand (V* = 4.12, 6.4, 8, 0 at γ = 0.8), a walk that loses, and slippery ice."""
     import numpy as np
 
     gamma = 0.8

@@ -165,6 +165,7 @@ MUTANTS = {
         Mutant("sign", lambda policy, Q: ((policy * Q).sum(1), (policy * Q).sum(1)[:, None] - Q)),
         Mutant("wrong-axis", lambda policy, Q: ((policy * Q).sum(0), Q - (policy * Q).sum(0))),
         Mutant("advantage-weighted", lambda policy, Q: (pair(policy, Q)[0], policy * pair(policy, Q)[1])),
+        Mutant("one-thing", lambda policy, Q: pair(policy, Q)[1]),
         Mutant("turned-round", lambda policy, Q: pair(policy, Q)[::-1]),
         Mutant("returned-nothing", lambda policy, Q: None),
     ],

@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from rlcore.envs.grid_worlds import MOVES, grid_places
-from rlcore.envs.table_env import TabularEnv
+from rlcore.envs.table_env import TabularEnv, draw_tiles
 from rlcore.envs.table_plots import draw_arrows, draw_values
 from rlcore.envs.tables import TabularMDP
 from rlcore.plotting import house_style, show
@@ -150,17 +150,20 @@ def cross_the_cliff(world, episodes, seed):
 check("05.5", cross_the_cliff)
 
 # %% [markdown]
-# Your table: the number in a square is what it is worth to stand there, and the arrows are what you would do.
+# Your table: above, what it is worth to stand in each square; below, what you would do there.
 
 # %% needs="05.5"
 cliff = gym.make("CliffWalking-v1", max_episode_steps=1000)
 q = np.asarray(cross_the_cliff(cliff, episodes=400, seed=0))
-board = TabularEnv(TabularMDP.from_env(cliff), places=grid_places(4, 12))
-best = (q == q.max(1, keepdims=True)) & (np.arange(48) < 37)[:, None]  # nobody stands in the cliff
-fig, ax = plt.subplots(figsize=(7.2, 2.9))
-draw_values(ax, board, np.where(np.arange(48) < 37, q.max(1), 0.0), size=7)
-draw_arrows(ax, board, best / np.maximum(best.sum(1, keepdims=True), 1), MOVES)
-ax.set_title("What my table says")
+ground = np.arange(48) < 37  # the rest is the cliff, in which nobody stands, and the goal
+board = TabularEnv(TabularMDP.from_env(cliff), places=grid_places(4, 12), labels=[""] * 37 + ["×"] * 10 + ["G"])
+best = (q == q.max(1, keepdims=True)) & ground[:, None]
+fig, (above, below) = plt.subplots(2, 1, figsize=(7.2, 5.4))
+draw_values(above, board, np.where(ground, q.max(1), 0.0), size=8)
+draw_tiles(below, board)
+draw_arrows(below, board, best / np.maximum(best.sum(1, keepdims=True), 1), MOVES)
+above.set_title("What my table says")
+below.set_title("What I would do")
 show(fig, alt=f"The 4 by 12 grid with the learned values; the start is worth {q[36].max():.1f}.")
 
 # %% [markdown]

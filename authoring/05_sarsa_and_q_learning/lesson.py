@@ -55,8 +55,8 @@ def walk(kind, seed):
 lives = {"Q-learning": [walk(QLearning, seed) for seed in SEEDS], "SARSA": [walk(Sarsa, seed) for seed in SEEDS]}
 
 # %% [markdown]
-# Here is one of each after 500 episodes, on a day on which both of them stumble, at the same step. First the one called
-# *Q-learning*, then the one called *SARSA*.
+# Here is one of each after 500 episodes, on a day on which both of them stumble. First the one called *Q-learning*,
+# then the one called *SARSA*.
 
 # %%
 from rlcore.agents.control import train

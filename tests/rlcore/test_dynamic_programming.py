@@ -119,6 +119,11 @@ def test_values_are_what_walks_pay():
     assert np.mean(returns) == pytest.approx(values[0], abs=4 * error)
 
 
+def test_a_better_action_has_a_positive_advantage():
+    policy, q = np.array([[0.5, 0.5], [0.25, 0.75]]), np.array([[2.0, 6.0], [8.0, 4.0]])  # V = 4 and 2 + 3 = 5
+    assert advantages(policy, q).tolist() == [[-2.0, 2.0], [3.0, -1.0]]
+
+
 def test_a_sweep_shrinks_the_error_by_gamma():
     mdp = jump_grid()
     truth = exact_values(mdp, uniform(mdp), 0.9)

@@ -176,6 +176,12 @@ def test_the_advantages_of_a_sentence_add_up():
     assert torch.allclose(summed, every.rewards.sum(-1) - values[0], atol=1e-12)
 
 
+def test_unfinished_texts_are_not_paid():
+    mdp = TinyLanguage(tokens=("a", "."), max_length=3, reward=lambda sentence: float(len(sentence.split()))).mdp
+    # the texts: "", "a", ".", "a a", "a .", "a a a", "a a ."; a whole sentence pays its length
+    assert mdp.rewards.tolist() == [[0.0, 1.0], [0.0, 2.0], [0.0, 0.0], [3.0, 3.0]] + [[0.0, 0.0]] * 3
+
+
 def test_the_world_plays_what_is_enumerated():
     language = TinyLanguage()
     for seed in range(20):

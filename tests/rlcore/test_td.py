@@ -215,3 +215,11 @@ def test_bad_arguments_are_named():
             learn(torch.zeros(6, 7, dtype=F64), 2.0)
     with pytest.raises(ValueError, match=r"states must be numbers .* but are Box"):
         train(gym.make("CartPole-v1"), TabularPolicy(7, 2), TDConfig())
+
+
+@pytest.mark.parametrize("learn", [lambda v, w: n_step_td(v, w, 0.9, 2, 0.3),
+                                   lambda v, w: lambda_return_td(v, w, 0.9, 0.6, 0.3)])
+def test_every_row_learns_for_itself(learn):
+    walks, start = some_walks(), torch.rand(6, 7, dtype=F64, generator=torch.Generator().manual_seed(0))
+    alone = torch.cat([learn(start[i : i + 1], walks.rows(slice(i, i + 1))) for i in range(6)])
+    assert torch.equal(learn(start, walks), alone)

@@ -133,7 +133,8 @@ def test_the_behaviour_plays_where_there_is_one():
     left, states = TabularPolicy.from_probabilities([[1.0, 0.0]] * 7), torch.tensor([1, 2, 3, 4, 5])
     assert not MonteCarlo(EAGER, 7, MonteCarloConfig(), behaviour=left).act(states)[0].any()
     assert not MonteCarlo(left, 7, MonteCarloConfig()).act(states)[0].any()
-    actions, log_probs = MonteCarlo(left, 7, MonteCarloConfig(), behaviour=EAGER).act(states.repeat(20))
+    actions, log_probs = MonteCarlo(left, 7, MonteCarloConfig(), behaviour=EAGER).act(
+        states.repeat(20), torch.Generator().manual_seed(0))
     assert 50 < actions.sum() < 90  # 100 steps to the right with .7: mean 70, sd 4.6
     torch.testing.assert_close(log_probs.exp(), torch.where(actions == 1, 0.7, 0.3))
 

@@ -216,12 +216,12 @@ for name, fine in checks.items():
 # | | chapter | minutes | difficulty |
 # |---|---|---|---|
 # | **I** | ***Value: what is good*** | | |
-# | 01 | The loop: agent, world, reward; a robot dog learns to catch | 75 | 1 |
-# | 02 | Bandits: trying against knowing | | |
-# | 03 | Markov decision processes: what is a state worth? Text as a world | | |
-# | 04 | Learning from experience: Monte Carlo, TD, importance sampling | | |
-# | 05 | SARSA and Q-learning | | |
-# | 06 | Deep Q-learning: a network for a table | | |
+# | 01 | The loop: agent, world, reward; a robot dog learns to catch | 90 | 1 |
+# | 02 | Bandits: trying against using | 75 | 2 |
+# | 03 | Markov decision processes: what is a state worth? Text as a world | 90 | 2 |
+# | 04 | Learning from experience: Monte Carlo, TD, importance sampling | 80 | 2 |
+# | 05 | SARSA and Q-learning | 90 | 2 |
+# | 06 | Deep Q-learning: a network for a table | 80 | 3 |
 # | **II** | ***Policy: learning to act directly*** | | |
 # | 07 | Policy gradients: REINFORCE | | |
 # | 08 | Actor–critic and GAE | | |

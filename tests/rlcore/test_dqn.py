@@ -9,7 +9,7 @@ from torch import nn
 
 import rlcore.envs  # noqa: F401  registers the probes
 from rlcore.agents.dqn import DQN, DQNConfig, best_next_values, train
-from rlcore.checkpoint import CheckpointError
+from rlcore.checkpoint import Checkpoint, CheckpointError
 from rlcore.envs.probes import PROBES
 
 SMALL = DQNConfig(total_steps=640, collect_steps=64, gradient_steps=60, batch_size=32, learning_starts=64, gamma=0.9,
@@ -51,22 +51,26 @@ def agent(config=SMALL, probe="Probe5-v0", num_envs=4, seed=0):
     return DQN(gym.make_vec(probe, num_envs=num_envs), config, seed)
 
 
-def remember(learner, reward, terminated, truncated=False):
+def remember(learner, reward, terminated):
     """Put one step into the buffer: from 0 to 1, with action 0."""
     learner.buffer.memory.states[0], learner.buffer.memory.next_states[0] = 0.0, 1.0
     learner.buffer.memory.actions[0], learner.buffer.memory.rewards[0] = 0, reward
     learner.buffer.memory.terminated[0], learner.buffer.added = terminated, 1
 
 
+@pytest.mark.parametrize("reward", [0.5, 2.0])
 @pytest.mark.parametrize("terminated", [False, True])
-def test_one_update_by_hand(terminated):
+def test_one_update_by_hand(reward, terminated):
     """The loss is ½ δ² for |δ| < 1 and |δ| − ½ beyond; Q moves *towards* the target."""
     learner = agent(replace(SMALL, gradient_steps=1, batch_size=3))
-    remember(learner, reward=2.0, terminated=terminated)
+    remember(learner, reward, terminated)
+    with torch.no_grad():
+        for weights in learner.target.parameters():
+            weights.mul_(-2.0)  # the two networks must not agree, or nobody could see which of them is asked
     q, state, following = learner.policy.q, torch.zeros(1), torch.ones(1)
     with torch.no_grad():
         before = q(state)[0].item()
-        target = 2.0 + (0.0 if terminated else 0.9 * learner.target(following).max().item())
+        target = reward + (0.0 if terminated else 0.9 * learner.target(following).max().item())
     metrics = learner.learn()
     error = abs(target - before)
     assert metrics["loss"] == pytest.approx(0.5 * error**2 if error < 1 else error - 0.5, abs=1e-6)
@@ -82,7 +86,7 @@ def test_a_truncated_step_keeps_its_future():
 
 
 def test_treating_truncation_as_the_end_would_be_seen():
-    """The bug that the test above is for gives (1 + … ) / (1 − 0.9 γ) = 1.82 at γ = ½: outside its tolerance."""
+    """The bug that the test above is for: 9 steps in 10 have a future, so V = 1/(1 − 0.9 γ), which is 1.82 at γ = ½."""
     learner = agent(replace(SMALL, gamma=0.5, total_steps=1280), "Probe6-v0")
     add = learner.buffer.add
     learner.buffer.add = lambda t: add(replace(t, terminated=t.terminated | t.truncated,
@@ -154,9 +158,6 @@ def test_stopping_and_going_on(tmp_path):
     config = replace(SMALL, total_steps=256)
     file, learner = tmp_path / "dqn.safetensors", agent(config)
 
-    class StopError(Exception):
-        pass
-
     def stop(metrics):
         if metrics["step"] >= 128:
             raise KeyboardInterrupt
@@ -169,8 +170,6 @@ def test_stopping_and_going_on(tmp_path):
     assert again.history == whole.history  # it was finished: nothing is done twice
     for a, b in zip(whole.policy.parameters(), again.policy.parameters(), strict=True):
         assert torch.equal(a, b)
-    from rlcore.checkpoint import Checkpoint
-
     Checkpoint(file, learner).load()
     twin = agent(config)
     Checkpoint(file, twin).load()

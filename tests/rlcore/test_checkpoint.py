@@ -45,7 +45,10 @@ def stop_at(step):
 
 
 def run(path=None, settings=None, seed=0, start=None, **options):
-    return train(start or policy(), DATA, [some_b], settings or config(), seed, checkpoint=path, **options)
+    try:
+        return train(start or policy(), DATA, [some_b], settings or config(), seed, checkpoint=path, **options)
+    except KeyboardInterrupt:
+        pytest.fail("Ctrl-C came through")  # and does not end pytest
 
 
 def state(path):

@@ -279,6 +279,29 @@ def test_epochs_and_minibatches_are_optimiser_steps():
     assert len(count) == 3 * 3  # 12 rows in minibatches of 5, 5 and 2, three times
 
 
+@pytest.mark.parametrize(("size", "calls"), [(None, [12]), (5, [5, 5, 2])])
+def test_micro_batches_are_what_one_forward_sees(size, calls, monkeypatch):
+    made, seen = agent(micro_batch_size=size, group_size=4, prompts_per_step=3), []
+    trajectory = made.sample(PROMPTS).with_final_rewards(torch.arange(12.0))
+    evaluate = made.policy.evaluate_actions
+
+    def spy(states, actions, mask, entropy=False):
+        seen.append(len(states))
+        return evaluate(states, actions, mask, entropy)
+
+    monkeypatch.setattr(made.policy, "evaluate_actions", spy)
+    made.learn(trajectory)
+    assert seen == calls
+
+
+def test_weights_that_nothing_depends_on_stay_where_they_are():
+    made = agent(sgd=False)
+    unused = made.policy.model.transformer.wpe.weight  # 16 positions, of which 6 tokens at most are used
+    before = unused.detach().clone()
+    list(made.steps(DATA))
+    assert torch.equal(unused[8:], before[8:]) and not torch.equal(unused[:3], before[:3])  # no weight decay
+
+
 def test_where_every_group_is_dead_nothing_is_learned():
     made = agent(sgd=False)
     trajectory = made.sample({name: column[:2] for name, column in PROMPTS.items()})

@@ -1,5 +1,6 @@
 """The flight recorder: what it keeps, when it warns, and what Ctrl-C does."""
 
+import functools
 import json
 import signal
 import threading
@@ -29,6 +30,19 @@ def press_ctrl_c(step, times=1):
                 signal.raise_signal(signal.SIGINT)
 
     return observe
+
+
+def survives(test):
+    """A Ctrl-C that comes through is a failure of this test, and not the end of pytest."""
+
+    @functools.wraps(test)
+    def guarded(*args, **kwargs):
+        try:
+            test(*args, **kwargs)
+        except KeyboardInterrupt:
+            pytest.fail("Ctrl-C came through")
+
+    return guarded
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +88,7 @@ def test_both_symptoms_are_two_warnings():
     assert len(caught) == 2
 
 
+@survives
 def test_ctrl_c_ends_the_training_after_the_step():
     taken = []
 
@@ -97,6 +112,7 @@ def test_a_second_ctrl_c_stops_at_once():
     assert len(recorder.history) == 2
 
 
+@survives
 def test_ctrl_c_while_the_last_state_is_saved_lets_it_be_saved():
     saved = []
 
@@ -144,6 +160,7 @@ def zeros(prompts, **_):
     return [0.0] * len(prompts)
 
 
+@survives
 def test_training_ends_with_ctrl_c_and_returns_what_there_is(tmp_path):
     path = tmp_path / "run.safetensors"
 

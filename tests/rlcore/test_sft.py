@@ -77,6 +77,26 @@ def test_warm_up_raises_the_learning_rate_step_by_step():
     assert (weights(policy) - before).abs().max().item() == pytest.approx(1e-3 / 4, rel=0.02)
 
 
+def test_every_step_has_a_gradient_of_its_own():
+    policy, one = tiny_policy("ab"), DATA.select([0])  # one example: every batch is the same
+    tokens, mask = pack_examples(policy.tokenizer, list(one["prompt"]), list(one["completion"]))
+    steps = sft(policy, one, SFTConfig(batch_size=3, max_grad_norm=1e9), 0)
+    for _ in range(3):
+        log_probs, _ = policy.evaluate_actions(tokens[:, :-1], tokens[:, 1:], mask)
+        expected = gradient(policy, -masked_mean(log_probs, mask))
+        next(steps)
+        got = torch.cat([weights.grad.flatten() for weights in policy.parameters()])
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("limit", "norm"), [(0.01, 0.01), (1e9, None)])
+def test_gradients_are_limited(limit, norm):
+    policy = tiny_policy("ab")
+    next(sft(policy, DATA, SFTConfig(batch_size=8, max_grad_norm=limit), 0))
+    left = torch.cat([weights.grad.flatten() for weights in policy.parameters()]).norm().item()
+    assert left == pytest.approx(norm, rel=1e-3) if norm else left > 0.1
+
+
 def test_training_stops_where_the_accuracy_is_reached_also_before_the_first_step():
     policy = tiny_policy("ab")
     before = weights(policy)

@@ -53,10 +53,10 @@ check("06.1", epsilon_at)
 
 # %% exercise="06.2"
 class Memory:
-    """The last `size` steps."""
+    """The last `size` steps, with three methods more: `add(step)`, `__len__()` and `sample(count)`."""
 
-    ### BEGIN SOLUTION
     def __init__(self, size):
+        ### BEGIN SOLUTION
         self.size, self.added, self.steps = size, 0, []
 
     def add(self, step):
@@ -71,7 +71,7 @@ class Memory:
 
     def sample(self, count):
         return [random.choice(self.steps) for _ in range(count)]
-    ### END SOLUTION
+        ### END SOLUTION
 
 
 # %%

@@ -416,12 +416,18 @@ print("the same 64 errors")
 # settings for each. Here is what changed since chapter 05:
 #
 # ```diff
-#   Q-learning in a table                                 Deep Q-learning
-# - q = [[0.0] * actions for _ in states]               + q, target = QNetwork(…), a copy of it
-# - for each step, as it happens:                       + for 64 steps drawn from the memory:
-# -     y = r + γ·max(q[s′])                            +     y = r + γ·max(target(s′))
-# -     q[s][a] += α·(y − q[s][a])                      +     turn the knobs against the gradient of (y − q(s)[a])²
-#                                                       + now and then: target = a copy of q
+# - q = a table
+# + q = QNetwork(…)
+# + target = a copy of q
+# + memory = ReplayBuffer(…)
+#   for each step (s, a, r, s′, terminated):
+# -     y = r + γ · max(q[s′]) · (not terminated)
+# -     q[s][a] += α · (y − q[s][a])
+# +     memory.add(the step)
+# +     for 64 steps drawn from the memory:
+# +         y = r + γ · max(target(s′)) · (not terminated)
+# +     one step of Adam against the gradient of (y − q(s)[a])²
+# +     every 128 updates: target = a copy of q
 # ```
 #
 # One more detail, which you will see in a moment to be no detail. The loss is not quite the square: beyond an error
@@ -572,6 +578,8 @@ for words, values in ends.items():
           f"highest Q: {np.sort(peaks[words]).round().astype(int)}")
 
 # %% [markdown]
+# Where you see three lines, there are four: "no target network" and "neither" lie on top of each other.
+#
 # Taking out the target network is not a loss of quality, it is the end. Q runs away by orders of magnitude, far
 # across a line that nothing can cross, and a cart that believes everything to be worth millions has no opinion left
 # on left or right. You have seen why: the target walks along with nearly every step that is made towards it.

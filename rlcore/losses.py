@@ -100,8 +100,9 @@ def kl_estimate(log_probs: Tensor, ref_log_probs: Tensor, kind: str = "k3") -> T
     k2 = d² / 2        biased, never negative
     k3 = eᵈ − d − 1    unbiased and never negative
 
-    As *values* these hold for actions sampled from π. As *losses* they differ: the expected gradient of k1 is 0, of
-    k2 that of KL(π ‖ ref), of k3 that of KL(ref ‖ π), the other way round.
+    As *values* these hold for actions sampled from π. As *losses*, at a step whose action π itself has just sampled,
+    they differ: the expected gradient of k1 is 0, of k2 that of KL(π ‖ ref), of k3 that of KL(ref ‖ π), the other way
+    round.
 
     Source: Schulman (2020), "Approximating KL divergence"; k3 in GRPO: arXiv:2402.03300, eq. 4.
     """
@@ -144,7 +145,10 @@ Reduction = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def token_mean(x: Tensor, mask: Tensor, whole: Tensor) -> Tensor:
-    """Every step counts the same, so a long answer counts more than a short one (DAPO, arXiv:2503.14476)."""
+    """Every step counts the same, so a long answer counts more than a short one (after DAPO, arXiv:2503.14476).
+
+    The mean is over the whole minibatch, whichever prompts it holds.
+    """
     return masked_mean(x, mask, denominator=whole.sum())
 
 

@@ -23,7 +23,8 @@ def sample(distribution: Distribution, generator: torch.Generator | None = None)
     if not isinstance(distribution, Categorical):
         raise ValueError(f"generator works with Categorical only, but the policy gave a {type(distribution).__name__}")
     probs = distribution.probs
-    return torch.multinomial(probs.flatten(0, -2), 1, generator=generator).view(probs.shape[:-1])
+    rows = probs.reshape(-1, probs.shape[-1])
+    return torch.multinomial(rows, 1, generator=generator).view(probs.shape[:-1])
 
 
 class Policy(nn.Module):
@@ -53,15 +54,19 @@ class Policy(nn.Module):
 
 
 class UniformPolicy(Policy):
-    """Every action is as likely as every other: what exploring without a clue looks like."""
+    """Every action is as likely as every other: what exploring without a clue looks like.
+
+    States are vectors, `[..., n]`, or numbers of states, `[...]` (long).
+    """
 
     def __init__(self, num_actions: int):
         super().__init__()
         self.num_actions = num_actions
 
     def forward(self, states: Tensor) -> Categorical:
-        """One of `num_actions`, whatever the state: states `[..., n]` -> batch shape `[...]`."""
-        return Categorical(logits=torch.zeros(*states.shape[:-1], self.num_actions))
+        """One of `num_actions`, whatever the state."""
+        batch = states.shape[:-1] if states.is_floating_point() else states.shape
+        return Categorical(logits=torch.zeros(*batch, self.num_actions))
 
 
 class ScriptedPolicy(Policy):
@@ -133,12 +138,13 @@ def evaluating(model: nn.Module):
 
     With dropout on, scoring the same tokens twice gives two answers, and PPO's ratio starts anywhere but at 1.
     """
-    was_training = model.training
+    was_training = [module for module in model.modules() if module.training]
     model.eval()
     try:
         yield model
     finally:
-        model.train(was_training)
+        for module in was_training:
+            module.training = True
 
 
 class LanguagePolicy(Policy):
@@ -175,10 +181,12 @@ class LanguagePolicy(Policy):
         return super().evaluate_actions(states, actions, mask, entropy)
 
     def _evaluate_trees(self, trees: PrefixTrees, actions: Tensor, mask: Tensor, entropy: bool):
+        # Added to attention's scores: 0 where a node may look. (Not every kind of attention understands a bool mask.)
+        hidden = torch.zeros(trees.visible.shape, dtype=self.model.dtype)  # [G, K, K]
+        hidden.masked_fill_(~trees.visible, torch.finfo(hidden.dtype).min)
         with evaluating(self.model):
             logits = self.model(
-                input_ids=trees.tokens, attention_mask=trees.visible[:, None], position_ids=trees.positions,
-                use_cache=False,
+                input_ids=trees.tokens, attention_mask=hidden[:, None], position_ids=trees.positions, use_cache=False
             ).logits  # [G, K, V]
         distribution = Categorical(logits=logits / self.temperature)
         row, time = mask.nonzero(as_tuple=True)

@@ -126,6 +126,8 @@ def run(
 ) -> Result:
     """The loop outside: take an agent's steps to their end, or to Ctrl-C, recorded, observed and saved.
 
+    Without `resume`, a checkpoint that is there already is kept beside the new one, as `….previous`.
+
     Raises:
         ValueError: `resume` without a checkpoint.
         CheckpointError: there is no such checkpoint, or it is damaged or another run's.
@@ -135,5 +137,7 @@ def run(
     recorder = Recorder(observe, None if checkpoint is None else Checkpoint(checkpoint, agent))
     if resume:
         recorder.resume()
+    elif checkpoint is not None and Path(checkpoint).exists():  # somebody's run: not to be written over
+        os.replace(checkpoint, f"{checkpoint}.previous")
     recorder.watch(steps)
     return Result(agent.policy, recorder.history, recorder.interrupted)

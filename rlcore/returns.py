@@ -42,7 +42,7 @@ def n_step_returns(
     bootstrap of an episode that was cut off.
 
     Raises:
-        ValueError: γ outside [0, 1], n below 1, unequal shapes, flags not bool.
+        ValueError: γ outside [0, 1], n below 1, unequal shapes, flags not bool, or terminated where it is not done.
     Source: Sutton & Barto (2018), eq. 7.1.
     """
     check_fraction("gamma", gamma)
@@ -50,6 +50,7 @@ def n_step_returns(
         raise ValueError(f"n must be at least 1, but is {n}")
     check_same_shape(rewards=rewards, next_values=next_values, terminated=terminated, done=done)
     check_bool(terminated=terminated, done=done)
+    _check_ends(terminated, done)
     bootstrap = next_values * ~terminated  # [..., T]
     returns = rewards + gamma * bootstrap  # m = 1
     for _ in range(min(n, rewards.shape[-1]) - 1):
@@ -86,13 +87,21 @@ def gae(rewards: Tensor, values: Tensor, next_values: Tensor, terminated: Tensor
     variance). The bootstrap inside δ stops at `terminated`, the recursion stops at `done`.
 
     Raises:
-        ValueError: γ or λ outside [0, 1], unequal shapes, flags not bool.
+        ValueError: γ or λ outside [0, 1], unequal shapes, flags not bool, or terminated where it is not done.
     Source: Schulman et al. (2016), arXiv:1506.02438, eq. 16.
     """
     check_fraction("lam", lam)
     check_same_shape(terminated=terminated, done=done)
+    check_bool(terminated=terminated, done=done)
+    _check_ends(terminated, done)
     deltas = td_errors(rewards, values, next_values, terminated, gamma)
     return discounted_returns(deltas, done, gamma * lam)  # the same recursion, with δ for r and γλ for γ
+
+
+def _check_ends(terminated: Tensor, done: Tensor) -> None:
+    """Require every termination to be an end; it is not one where the two arguments have changed places."""
+    if (terminated & ~done).any():
+        raise ValueError("terminated is True at a step that is not done: have the two changed places?")
 
 
 def group_advantages(rewards: Tensor, normalize: bool = True, eps: float = 1e-4) -> Tensor:

@@ -1,4 +1,4 @@
-"""Group relative policy optimisation: the other answers to the same question are the baseline.
+"""Group relative policy optimisation: the mean of several answers to the same question is the baseline.
 
 What changed since PPO: there is no critic. A prompt is answered G times; each answer is measured against their mean.
 Why: a value function for text is a second model to train; a group gives a fair baseline for the price of sampling.
@@ -41,10 +41,10 @@ class GRPOConfig:
     micro_batch_size: int | None = None  # completions per forward pass: saves memory, changes nothing
     kl_coef: float = 0.0  # β: the price of leaving the reference policy
     kl_kind: str = "k3"  # estimator: k1, k2 or k3
-    kl_in: str = "loss"  # where β·KL goes: "loss", or "reward"
+    kl_in: str = "loss"  # where β·KL goes: "loss", or "reward" (before the group is compared and normalised)
     reduction: str = "token"  # "token" (DAPO), "sequence" (GRPO) or "constant" (Dr. GRPO)
     normalize: bool = True  # divide advantages by the group's standard deviation
-    skip_dead_groups: bool = True  # do not compute gradients that are known to be 0
+    skip_dead_groups: bool = True  # do not compute gradients that are known to be 0; a step of nothing else is none
     max_grad_norm: float = 1.0  # gradient clipping
 
     def __post_init__(self):

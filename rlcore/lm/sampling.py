@@ -28,6 +28,8 @@ def generate(
     Raises:
         ValueError: no prompt, an empty prompt, max_new_tokens below 1, or a text longer than the model's positions.
     """
+    if isinstance(prompts, str):
+        raise ValueError(f"prompts must be a list of texts, but is one text, {prompts!r}: write [{prompts!r}]")
     if len(prompts) == 0:
         raise ValueError("prompts is empty")
     if max_new_tokens < 1:

@@ -236,3 +236,11 @@ def test_a_checkpoint_is_a_plain_safetensors_file(tmp_path):
     run(tmp_path / "run", observe=stop_at(1))
     tensors = load_file(tmp_path / "run")
     assert {name.split("/")[0] for name in tensors} == {"policy", "optimizer", "generator"}
+
+
+def test_a_new_run_steps_aside_for_the_checkpoint_of_an_old_one(tmp_path):
+    file = tmp_path / "run.safetensors"
+    run(file)
+    before = file.read_bytes()
+    run(file, seed=1)
+    assert (tmp_path / "run.safetensors.previous").read_bytes() == before != file.read_bytes()

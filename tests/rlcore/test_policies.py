@@ -162,3 +162,20 @@ def test_gradients_reach_the_model_and_only_from_the_mask():
     assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
     assert all(grad.isfinite().all() for grad in grads[0])
     assert isinstance(policy, LanguagePolicy) and max(grad.abs().max() for grad in grads[0]) > 0.01
+
+
+def test_dice_also_know_states_that_are_numbers():
+    dice = UniformPolicy(num_actions=3)
+    assert dice(torch.zeros(5, dtype=torch.long)).batch_shape == (5,)  # five numbered states
+    assert dice(torch.zeros(5, 6)).batch_shape == (5,)  # five vectors
+    action, log_prob = TabularPolicy(4, 2).act(torch.tensor(3), torch.Generator().manual_seed(0))  # one state, no batch
+    assert action.shape == log_prob.shape == ()
+
+
+def test_evaluating_leaves_each_part_as_it_was():
+    model = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Dropout())
+    model.train()
+    model[0].eval()  # frozen by hand
+    with evaluating(model):
+        assert not any(module.training for module in model.modules())
+    assert [module.training for module in model.modules()] == [True, False, True]

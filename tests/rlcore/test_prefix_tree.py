@@ -130,3 +130,15 @@ def test_sharing_is_on_for_gpt2_only(model):
     assert LanguagePolicy(model, TOKENIZER).share_prefixes
     model.config.model_type = "some-other-architecture"
     assert not LanguagePolicy(model, TOKENIZER).share_prefixes
+
+
+@pytest.mark.parametrize("kind", ["eager", "sdpa"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_either_kind_of_attention_keeps_to_the_tree(kind, dtype):
+    model = small_gpt2(TOKENIZER, layers=2, width=32, heads=4, positions=24).to(dtype)
+    model.set_attn_implementation(kind)  # eager attention adds the mask to its scores: a bool one would be wrong there
+    shared, plain = both(model)
+    text = generate(plain, ["1+2="] * 6 + ["3"], max_new_tokens=6, generator=torch.Generator().manual_seed(0))
+    a, b = (policy.evaluate_actions(text.states, text.actions, text.mask)[0] for policy in (shared, plain))
+    torch.testing.assert_close(a, b, rtol=0, atol=1e-5 if dtype == torch.float32 else 1e-12)
+    torch.testing.assert_close(a, text.log_probs, rtol=0, atol=1e-5 if dtype == torch.float32 else 1e-12)

@@ -318,3 +318,15 @@ def test_a_group_of_one_is_named():
         group_advantages(torch.zeros(4, 1))
     with pytest.raises(ValueError, match="eps must be at least 0, but is -1"):
         group_advantages(torch.zeros(4), eps=-1)
+
+
+@pytest.mark.parametrize("estimate", [
+    lambda x, flags: gae(x, x, x, flags["terminated"], flags["done"], 0.9, 0.9),
+    lambda x, flags: n_step_returns(x, x, flags["terminated"], flags["done"], 0.9, 2),
+])
+def test_terminated_and_done_in_each_others_place_are_noticed(estimate):
+    x = torch.zeros(3)
+    flags = {"terminated": torch.tensor([False, False, True]), "done": torch.tensor([False, True, True])}
+    estimate(x, flags)
+    with pytest.raises(ValueError, match="terminated is True at a step that is not done: have the two changed places"):
+        estimate(x, {"terminated": flags["done"], "done": flags["terminated"]})

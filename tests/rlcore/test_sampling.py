@@ -208,3 +208,8 @@ def test_response_mask_and_generation_use_one_rule():
     trajectory = write(policy, ["ab"] * 16, max_new_tokens=4)
     completions = trajectory.actions[:, 1:]
     assert torch.equal(response_mask(completions, policy.tokenizer.eos_token_id), trajectory.mask[:, 1:])
+
+
+def test_one_text_is_no_list_of_texts():
+    with pytest.raises(ValueError, match=r"prompts must be a list of texts, but is one text, '12': write \['12'\]"):
+        generate(None, "12", max_new_tokens=1)

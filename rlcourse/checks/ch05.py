@@ -240,11 +240,13 @@ def check_cross_the_cliff(fn):
         tables.append(q)
         scores.append(expected_return(mdp, epsilon_greedy(q), step_limit=1000))
         mirrored.append(expected_return(mdp, epsilon_greedy(-q), step_limit=1000))
+        if (q[:36] == q[0, 0]).all():
+            break  # who learns nothing walks for long: once is enough
     if scores == [-13.0] * 3:
         return
     key, why = _diagnose(np.array(tables), scores, mirrored)
-    require(False, called="following three learned tables greedily (at most 1000 steps)",
-            returned="returns of " + ", ".join(f"{score:.0f}" for score in scores), expected="−13 each time",
+    require(False, called="following the learned tables greedily (at most 1000 steps)",
+            returned="returns of " + ", ".join(f"{score:.0f}" for score in scores), expected="−13, for each seed",
             mistake=key, why=why)
 
 
@@ -274,7 +276,7 @@ def _diagnose(tables, scores, mirrored):
     if written == 1 or (tables[:, :36] == tables[:, :1, :1]).all():
         return "state-not-updated", ("Only the row of the start was ever written. After each step the next state "
                                      "becomes the state: `state = next_state`.")
-    if mirrored == [-13.0] * 3:
+    if mirrored == [-13.0] * len(mirrored):
         return "sign-flipped", ("Whoever does the *opposite* of what your table says takes the shortest path. Check "
                                 "the sign of the reward, and max against min.")
     if any(-19.0 <= score < -13.0 for score in scores):

@@ -161,8 +161,8 @@ for name, policy, trajectory in (("dog", dog, throw), ("GPT-2", gpt2, text)):
 # A text's states are one token per step: the text so far is everything to its left.) This rectangle stays with us
 # from the dog to the last chapter.
 #
-# And here, for the record, are the three lines that will train everything from chapter 09 on. You need not
-# understand them yet. Come back when you do; it is a good feeling.
+# And here, for the record, are the three lines that PPO and GRPO have in common, from chapter 09's cart to chapter
+# 16's GPT-2. You need not understand them yet. Come back when you do; it is a good feeling.
 #
 # ```python
 # log_probs = policy(batch.states).log_prob(batch.actions)                          # [B, T]
@@ -174,8 +174,9 @@ for name, policy, trajectory in (("dog", dog, throw), ("GPT-2", gpt2, text)):
 # ## How the chapters work
 #
 # Each chapter is a notebook like this one: run a cell, look at what happened, and only then read what it is called.
-# Whatever is claimed is measured in front of you or proved by counting every case; change a number and run again.
-# Reading takes the minutes that stand at the top. Most of what you learn, you learn after that, in the exercises.
+# What is claimed is measured in front of you, read from a sweep whose recipe is in `benchmarks/`, proved, or cited;
+# change a number and run again. The minutes at the top are for the lesson and its exercises together. Most of what
+# you learn, you learn after that, in the exercises.
 #
 # In a terminal, in the folder of the course:
 #
@@ -186,7 +187,7 @@ for name, policy, trajectory in (("dog", dog, throw), ("GPT-2", gpt2, text)):
 # | `rlcourse check 1` | runs your exercises of chapter 1 and says what is right, what is wrong, and why |
 # | `rlcourse hint 01.2` | a hint; ask again for a bigger one |
 # | `rlcourse reset 1` | begin again (a backup of your work is kept) |
-# | `rlcourse demo` | the demonstration above, in the terminal |
+# | `rlcourse demo` | the demonstration above, a little longer, in the terminal |
 #
 # Your answers live in `work/`, which updates of the course never touch. A check does not only say *wrong*: each one
 # has been tried on the mistakes that people really make, and names yours if it knows it. Being wrong here is cheap,
@@ -263,10 +264,13 @@ for name, fine in checks.items():
 # | G | `returns` | the **return**: what all rewards from here on add up to | | |
 # | γ | `gamma` | the **discount**: how much the next step counts against this one | | usually 1 |
 # | V(s) | `values` | the **value** of a state: the return to expect from here | | the critic's guess |
-# | Q(s, a) | | the value of an action in a state | | |
+# | Q(s, a) | `q` | the value of an action in a state | | |
 # | Â | `advantages` | how much better than expected an action turned out | | |
 # | ρ | `ratio` | how much likelier the policy finds an action than the policy that took it did | | |
-# | ε | `clip` | how far PPO lets that ratio move | | |
+# | ε | `epsilon`; `clip` | the share of steps at which to explore; in PPO, how far that ratio may move | | |
+# | α | `lr` | the step size | | |
+# | δ | `td_errors` | the TD error: what was seen, minus what was expected | | |
+# | θ | | the weights of a network, or the entries of a table | | |
 # | β | `beta`, `kl_coef` | the price of moving away from a reference model | | |
 # | | `terminated` | the world ended here | caught, or on the ground | end-of-text token |
 # | | `truncated` | we stopped watching; it would have gone on | step limit | length limit |

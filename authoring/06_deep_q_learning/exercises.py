@@ -106,6 +106,8 @@ check("06.3", q_targets)
 # the target network says, both `[N, A]`. One of them chooses the action, the other says what it is worth.
 #
 # $$y = r + \gamma\,(1 - \text{terminated})\, Q^-\bigl(s', \arg\max_{a'} Q(s', a')\bigr)$$
+#
+# As before, the targets `[N]` are data: no gradient may flow back through them into either network.
 
 # %% exercise="06.4"
 def double_targets(rewards, next_q, next_q_target, terminated, gamma):

@@ -2,7 +2,8 @@
 # # 06 · Deep Q-learning
 #
 # A table has a row for every state. This chapter begins where there are too many states for rows, and puts a neural
-# network in the table's place. It is the same Q-learning, with one line exchanged, and it falls apart at once.
+# network in the table's place. It is the same Q-learning, with one line exchanged, and it does not keep what it
+# learns.
 #
 # When you have worked through this page you can say why, write the two repairs that made it work (a memory of old
 # steps, and a target that stands still), train a cart to balance a pole with them, and catch a Q-function lying. And
@@ -51,9 +52,9 @@ animate(cart(100), UniformPolicy(num_actions=2), seed=1, width=300,
 # ## A table for it
 #
 # Chapter 05 would like a row for each state. These states are real numbers, so we have to cut each of the four into
-# bins; a row is then a combination of bins. How many bins? Few, and a pole that falls left shares its row with one
-# that falls right. Many, and there are many rows. Let us count, and let us also ask something more important: of the
-# states that come up in *new* episodes, how many lie in a row that has been visited before?
+# bins; a row is then a combination of bins. How many bins? Few, and a pole that has hardly begun to lean shares its
+# row with one that is past saving. Many, and there are many rows. Let us count, and let us also ask something more
+# important: of the states that come up in *new* episodes, how many lie in a row that has been visited before?
 
 # %%
 LIMITS = torch.tensor([2.4, 3.0, 0.21, 3.0])  # beyond these the outermost bin is used
@@ -98,9 +99,9 @@ show(fig, alt="With more bins per number the table's rows grow to the power of f
 # That is with four numbers. A fifth multiplies the rows once more. A picture from a video game has tens of thousands
 # of numbers, and GPT-2's states, texts of up to 1024 tokens, are 50,257 to the power of 1024.
 #
-# The right-hand picture is the one that hurts. A table knows nothing about a row it has not visited, even if the row
-# next to it is familiar. In a large world *every* state is new. What we need is something that has seen a pole lean
-# 3.1 degrees and has an opinion on 3.2.
+# The right-hand picture is the one that hurts. A table knows nothing about a row it has not visited, even if the
+# row next to it is familiar. In a large world nearly every state is new. What we need is something that has seen a
+# pole lean 3.1 degrees and has an opinion on 3.2.
 
 # %% [markdown]
 # ## One page on gradients and small networks
@@ -257,8 +258,10 @@ print("\n".join(words))
 
 # %% [markdown]
 # It learns something. But 500 steps were on offer, and what it has it does not keep: the curve goes up, and down
-# again. And compare the colours. Q is *supposed* to be the discounted return. Where the orange line runs above the
-# blue one, Q promises what it does not deliver, and as it learns from its own promises, it takes long to find out.
+# again. And compare the colours. Q is *supposed* to be the discounted return of acting well from here on. These
+# episodes also explore, every tenth step, so even an honest Q would lie a little above the blue line. But where the
+# orange one shoots up while the blue one drops, Q promises what it does not deliver, and as it learns from its own
+# promises, it takes long to find out.
 #
 # Two things went wrong, and both come from the picture with the bars.
 #
@@ -476,9 +479,10 @@ balancer.load_state_dict(best[1])
 animate(cart(150), EpsilonGreedy(balancer, 0.0), seed=1, width=300, alt="The cart balances its pole")
 
 # %% [markdown]
-# The film stops after 150 steps. Note the curve's teeth. In a table, a good policy that goes on learning stays
-# good. Here every update moves everything, and a policy that balances well today drops the pole tomorrow. We kept
-# the weights of the best evaluation, as everybody does, and you should know that when you read a paper's scores.
+# The film stops after 150 steps. Note the curve's teeth. In a table, an update changes one row, and a good policy
+# seldom goes bad at a stroke. Here every update moves everything, and a policy that balances well today drops the
+# pole tomorrow. We kept the weights of the best evaluation, as many do (the best of noisy evaluations flatters
+# too), and you should know that when you read a paper's scores.
 #
 # ### What it sees
 #
@@ -581,8 +585,9 @@ for words, values in ends.items():
 # Where you see three lines, there are four: "no target network" and "neither" lie on top of each other.
 #
 # Taking out the target network is not a loss of quality, it is the end. Q runs away by orders of magnitude, far
-# across a line that nothing can cross, and a cart that believes everything to be worth millions has no opinion left
-# on left or right. You have seen why: the target walks along with nearly every step that is made towards it.
+# across a line that nothing can cross, and the cart pushes the same way at every step, whatever the pole does: it
+# falls sooner than one that rolls dice. You have seen why: the target walks along with most of the steps that are
+# made towards it.
 #
 # But so it did for the naive learner, who had no target network either, and whose Q stayed within reason. What is
 # different here? One suspect is the detail about the loss. When a pole has fallen, the target is 1 and nothing more;
@@ -629,8 +634,8 @@ show(fig, alt="Mean Q over 400 updates on steps of random play, without a target
               "the end: " + ", ".join(f"{name} loss {value:.0f}" for name, value in last_said.items()))
 
 # %% [markdown]
-# Keep this in mind whenever you read that a part "is essential": it was essential *in that company*. The Huber loss
-# is a good idea with a target network and a bad one without.
+# Keep this in mind whenever you read that a part "is essential": it was essential *in that company*. In this world
+# the Huber loss is a good idea with a target network and a bad one without.
 #
 # Taking out the memory does next to nothing, and that deserves a second look before somebody concludes that memories
 # are useless. "No memory" still draws from 256 steps of *eight different carts*, each somewhere else in its own
@@ -751,10 +756,11 @@ for what, unit in (("highest_value", "the highest Q"), ("return", "the return"))
 
 # %% [markdown]
 # No. Both cross the dashed line, and five seeds cannot tell them apart. With two actions there is little to choose
-# from, and so little to flatter with; most of the excess must come from the network's generosity between its data
-# points, which a second opinion by an old copy of the same network does not cure. On Atari games, with up to 18 actions
-# and a value that can be checked, the difference was large (van Hasselt and others, 2016, in the list below).
-# "Inconclusive" is a result: it says that double DQN is not what CartPole needs.
+# from, and so little to flatter with; we suspect that most of the excess comes from the network's generosity
+# between its data points, which a second opinion by an old copy of the same network does not cure. On Atari games,
+# with up to 18 actions and a value that can be checked, the difference was large (van Hasselt and others, 2016, in
+# the list below). "Inconclusive" is a result: five seeds can show neither that double DQN helps here nor that it
+# does not.
 
 # %% [markdown]
 # ## Where it breaks
@@ -923,4 +929,4 @@ show(fig, alt="Three losses and their gradients against the TD error. The clippe
 # - C. Snell, I. Kostrikov, Y. Su, M. Yang and S. Levine, *Offline RL for Natural Language Generation with Implicit
 #   Language Q Learning*, ICLR 2023, [arXiv:2206.11871](https://arxiv.org/abs/2206.11871): the road not taken, taken.
 # - OpenAI, *OpenAI Baselines: DQN*, 2017,
-#   [openai.com](https://openai.com/index/openai-baselines-dqn/): six pieces of advice, each paid for.
+#   [openai.com](https://openai.com/index/openai-baselines-dqn/): advice on getting it right, each piece paid for.

@@ -75,7 +75,7 @@ def best_next_values(q: nn.Module, target: nn.Module, next_states: Tensor, doubl
     max_a Q⁻(s′, a), or with `double` Q⁻(s′, argmax_a Q(s′, a)), where Q⁻ is the target network. Whether there *is* a
     next state is for `td_errors` to say, which cuts it off at `terminated`.
 
-    Source: Mnih et al. (2015); double: van Hasselt et al. (2016), arXiv:1509.06461, eq. 4.
+    Source: Mnih et al. (2015); double: van Hasselt et al. (2016), arXiv:1509.06461.
     """
     with torch.no_grad():
         values = target(next_states)  # [N, A]

@@ -75,6 +75,11 @@ def _check_memory(fn):
     require(set(drawn) <= {0, 1}, called=f"sample(600) of {how}", returned=f"the steps {_unique(drawn)}",
             expected="only the steps 0 and 1", mistake="draws-empty-places",
             why="You drew from places that nothing was put into yet: steps that nobody took.")
+    _, how = _filled(fn, 4, 2)
+    expect(len(call(fn, 4).value), 0, called=f"len of a new Memory(4), made after {how}", mistakes={
+        "shared": (lambda n: n > 0, "A new memory holds the steps of another one: the list belongs to the class (or is a "
+                                    "default argument) and is shared. Make it in `__init__`."),
+    })
     memory, how = _filled(fn, 4, 10)
     expect(len(memory), 4, called=f"len of {how}", mistakes={
         "never-forgets": (10, "Your memory grows for ever. When it is full, a new step takes the place of the oldest."),
@@ -155,6 +160,10 @@ def check_q_targets(fn):
             expected="plain data", mistake="gradient-through-target",
             why="A gradient flows into the targets, so the loss could also be made small by moving the *target* "
                 "towards Q. `detach()` or `torch.no_grad()` cuts it off.")
+    three = torch.tensor([[-5.0, -3.0, -1.0], [1.0, 4.0, 2.0]])
+    expect(call(fn, torch.zeros(2), three, torch.zeros(2, dtype=torch.bool), 0.5), [-0.5, 2.0], mistakes={
+        "two-actions-only": ([-1.5, 2.0], "You looked at the first two actions only. There may be any number."),
+    })
 
 
 @exercise("06.4", title="Two networks, two jobs", hints=[
@@ -192,6 +201,12 @@ def check_double_targets(fn):
     require(not came.value.requires_grad, called=came.text, returned="targets that carry a gradient",
             expected="plain data", mistake="gradient-through-target",
             why="A gradient flows into the targets. `detach()` or `torch.no_grad()` cuts it off.")
+    one = torch.tensor([[-8.0, -3.0, -5.0], [1.0, 2.0, 7.0]])
+    other = torch.tensor([[1.0, 4.0, 16.0], [32.0, 64.0, 8.0]])
+    expect(call(fn, torch.zeros(2), one, other, torch.zeros(2, dtype=torch.bool), 0.5), [2.0, 4.0], mistakes={
+        "absolute-value": ([0.5, 4.0], "You chose by absolute value. The best of −8, −3 and −5 is −3."),
+        "two-actions-only": ([2.0, 32.0], "You looked at the first two actions only. There may be any number."),
+    })
 
 
 @exercise("06.5", title="How hard to pull", hints=[
@@ -223,6 +238,12 @@ def check_huber(fn):
         "reduced": (lambda r: getattr(r, "dim", lambda: 1)() == 0,
                     "You reduced to one number. Losses here return one number per step; the mean is taken where the "
                     "loss is used."),
+    })
+    near_one = torch.tensor([-1.25, 0.75])  # on either side of the seam at 1: 1.25 − ½, and ½ · 0.5625
+    expect(call(fn, near_one), [0.75, 0.28125], mistakes={
+        "wrong-threshold": (lambda r: not (abs(float(r[0]) - 0.75) < 1e-4 and abs(float(r[1]) - 0.28125) < 1e-4),
+                            "The two pieces change over at another place than |δ| = 1. The condition is on |δ|, not on "
+                            "the loss."),
     })
     learned = errors.clone().requires_grad_()
     came = call(fn, learned)

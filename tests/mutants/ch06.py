@@ -120,6 +120,23 @@ class Favourite(Ring):
         return min(random.randrange(len(self)), random.randrange(len(self)))
 
 
+class SharesItsList:
+    steps = []  # noqa: RUF012  (the mistake: one list for all)
+
+    def __init__(self, size):
+        self.size = size
+
+    def __len__(self):
+        return len(self.steps)
+
+    def add(self, step):
+        self.steps.append(step)
+        del self.steps[: -self.size]
+
+    def sample(self, count):
+        return random.choices(self.steps, k=count)
+
+
 class InOrder(Ring):
     def sample(self, count):
         return [self.steps[i % len(self)] for i in range(count)]
@@ -199,6 +216,7 @@ MUTANTS = {
         Mutant("one-place-only", OnePlaceOnly),
         Mutant("last-missing", LastMissing),
         Mutant("wrong-count", WithoutReplacement),
+        Mutant("shared", SharesItsList),
         Mutant("not-uniform", Favourite),
         Mutant("not-random", InOrder),
     ],
@@ -215,6 +233,7 @@ MUTANTS = {
         Mutant("absolute-value", lambda r, q, t, gamma: targets(r, q.abs(), t, gamma)),
         Mutant("never-negative", lambda r, q, t, gamma: targets(r, q.clamp(min=0), t, gamma)),
         Mutant("max-over-the-batch", lambda r, q, t, gamma: targets(r, q, t, gamma, best=lambda q: q.max())),
+        Mutant("two-actions-only", lambda r, q, t, gamma: targets(r, q[:, :2], t, gamma)),
         Mutant("broadcast", lambda r, q, t, gamma: r + gamma * q.detach().max(-1, keepdim=True).values * ~t),
         Mutant("gradient-through-target", lambda r, q, t, gamma: r + gamma * q.max(-1).values * ~t),
     ],
@@ -227,6 +246,8 @@ MUTANTS = {
         Mutant("future-after-the-end", lambda r, q, target, t, gamma: double(r, q, target, t, gamma, torch.ones_like)),
         Mutant("terminated-inverted", lambda r, q, target, t, gamma: double(r, q, target, t, gamma, lambda t: t)),
         Mutant("no-discount", lambda r, q, target, t, gamma: double(r, q, target, t, 1.0)),
+        Mutant("two-actions-only", lambda r, q, target, t, gamma: double(r, q[:, :2], target[:, :2], t, gamma)),
+        Mutant("absolute-value", lambda r, q, target, t, gamma: double(r, q.abs(), target, t, gamma)),
         Mutant("argmax-not-value", lambda r, q, target, t, gamma: r + gamma * q.argmax(-1) * ~t),
         Mutant("broadcast", lambda r, q, target, t, gamma: (
             r + gamma * target.detach().gather(-1, q.argmax(-1, keepdim=True)) * ~t)),
@@ -234,6 +255,7 @@ MUTANTS = {
             r + gamma * target.gather(-1, q.argmax(-1, keepdim=True)).squeeze(-1) * ~t)),
     ],
     "06.5": [
+        Mutant("wrong-threshold", lambda e: torch.where(0.5 * e**2 <= 1, 0.5 * e**2, e.abs() - 0.5)),
         Mutant("clipped-error", lambda errors: 0.5 * errors.clamp(-1, 1) ** 2),
         Mutant("clipped-loss", lambda errors: (0.5 * errors**2).clamp(max=1)),
         Mutant("only-squared", lambda errors: 0.5 * errors**2),

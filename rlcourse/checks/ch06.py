@@ -77,8 +77,8 @@ def _check_memory(fn):
             why="You drew from places that nothing was put into yet: steps that nobody took.")
     _, how = _filled(fn, 4, 2)
     expect(len(call(fn, 4).value), 0, called=f"len of a new Memory(4), made after {how}", mistakes={
-        "shared": (lambda n: n > 0, "A new memory holds the steps of another one: the list belongs to the class (or is a "
-                                    "default argument) and is shared. Make it in `__init__`."),
+        "shared": (lambda n: n > 0, "A new memory holds the steps of another one: the list belongs to the class (or "
+                                    "is a default argument) and is shared. Make it in `__init__`."),
     })
     memory, how = _filled(fn, 4, 10)
     expect(len(memory), 4, called=f"len of {how}", mistakes={

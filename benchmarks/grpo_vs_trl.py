@@ -3,7 +3,7 @@
 Same model, prompts in the same order, hyperparameters and optimiser; one thread; the contestants take turns step by
 step in one process, so that the noise of the machine hits all of them. From the repository's root, with `[scale]`:
 
-    python -m benchmarks.grpo_vs_trl            # everything, about half an hour
+    python -m benchmarks.grpo_vs_trl            # everything, a quarter of an hour of CPU time
     python -m benchmarks.grpo_vs_trl --quick    # a smoke run of half a minute, kept in runs/
     python -m benchmarks.grpo_vs_trl --show     # the result that is there, as tables; its picture is drawn again
 """
@@ -39,14 +39,14 @@ class Size:
     timing_steps: int = 105  # for the split into phases, with the warm-up
     warm_up: int = 5  # first steps, which no median counts
     seeds: int = 5  # of the training runs
-    looks: tuple[int, ...] = (100, 300)  # steps after which held-out accuracy is measured
+    looks: tuple[int, ...] = tuple(range(10, 301, 10))  # steps after which held-out accuracy is measured
     lengths: tuple[int, ...] = (8, 32, 64)  # completion lengths of the sweep, in tokens
     groups: tuple[int, ...] = (4, 8, 16)  # group sizes of the sweep
     sweep_steps: int = 6  # per cell, after the warm-up
     sweep_warm_up: int = 2
 
 
-QUICK = Size(timing_steps=6, warm_up=2, seeds=2, looks=(3, 6), lengths=(8, 16), groups=(4,), sweep_steps=2,
+QUICK = Size(timing_steps=6, warm_up=2, seeds=2, looks=(2, 4, 6), lengths=(8, 16), groups=(4,), sweep_steps=2,
              sweep_warm_up=1)  # fmt: skip
 
 

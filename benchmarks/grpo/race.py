@@ -91,14 +91,19 @@ def race(
         after: called off the clock as `after(step, {name: policy})` when all have done that step.
 
     Returns:
-        Per rlcore contestant, the metrics of its steps with its `sharing`.
+        Per contestant, the `reward` of each step; for rlcore's, all their metrics and their `sharing`.
     """
-    agents, history = {}, {name: [] for name in rivals}
+    agents, history = {}, {name: [] for name in ("TRL", *rivals)}
     for name, (share, own) in rivals.items():
         model = copy.deepcopy(base.model)
         agents[name] = InOrder(LanguagePolicy(model, base.tokenizer, base.temperature, share), [reward], own, seed)
     steps = {name: agent.steps(dataset) for name, agent in agents.items()}
     policies = {name: agent.policy for name, agent in agents.items()}
+
+    def trl_reward(**columns) -> list[float]:
+        values = reward(**columns)
+        history["TRL"].append({"reward": sum(values) / len(values)})
+        return values
 
     def between(step: int) -> None:
         for name, agent in agents.items():
@@ -110,7 +115,7 @@ def race(
             after(step, policies)
 
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
-        trainer = trl_trainer(base, dataset, reward, config, seed, Path(folder))
+        trainer = trl_trainer(base, dataset, trl_reward, config, seed, Path(folder))
         policies["TRL"] = LanguagePolicy(trainer.model, base.tokenizer, base.temperature)
         trainer.add_callback(Relay(clock, between))
         with clock.watching([*learning_places(), *rlcore_places(), *trl_places()]):

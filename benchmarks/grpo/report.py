@@ -1,12 +1,16 @@
 """The result of `grpo_vs_trl` as tables and as a picture."""
 
+import io
+import statistics
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
+from PIL import Image
 
 from benchmarks._clock import PHASES
-from benchmarks._record import table
+from benchmarks._record import spread, table
 from rlcore.plotting import house_style
 
 
@@ -39,15 +43,16 @@ def _timing(timing: dict) -> str:
 
 
 def _training(training: dict) -> str:
-    steps = list(next(iter(training["accuracy"].values())))
-    rows = []
-    for name, entries in training["accuracy"].items():
-        seconds = [run["CPU seconds"][name] for run in training["runs"]]
-        rows.append([name, *(_spread(entries[step]) for step in steps), f"{sum(seconds) / len(seconds):.1f}"])
+    runs, looks, rows = training["runs"], training["looks"], []
+    marks = [step for step in (100, 300) if step in looks] or looks[-1:]
+    for name, late in training["last third"]["accuracy"].items():
+        at = [spread([run["accuracy"][name][looks.index(step)] for run in runs]) for step in marks]
+        seconds = statistics.fmean(run["CPU seconds"][name] for run in runs)
+        rows.append([name, *map(_spread, (*at, late, training["last third"]["reward"][name])), f"{seconds:.1f}"])
+    head = ["", *(f"after {step}" for step in marks), "looks in last third", "reward in last third", "CPU s"]
     return (
-        f"Greedy accuracy on {training['held-out problems']} held-out problems, mean ± sd of {len(training['runs'])} "
-        f"seeds ({training['before']:.3f} before):\n\n"
-        + table(["", *(f"{step} steps" for step in steps), f"CPU s for {steps[-1]}"], rows)
+        f"Greedy accuracy on {training['held-out problems']} held-out problems ({training['before']:.3f} before), and "
+        f"the reward of samples, over {looks[-1]} steps;\nmean ± sd of {len(runs)} seeds:\n\n" + table(head, rows)
     )
 
 
@@ -89,7 +94,9 @@ def draw(result: dict, path: Path) -> None:
     _draw_phases(axes[0], result["timing"])
     _draw_accuracy(axes[1], result["training"])
     _draw_sweep(axes[2], result["sweep"])
-    figure.savefig(path, dpi=100)
+    raw = io.BytesIO()
+    figure.savefig(raw, format="png", dpi=100)
+    Image.open(raw).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, "PNG", optimize=True)
     plt.close(figure)
 
 
@@ -117,17 +124,14 @@ def _draw_phases(ax: Axes, timing: dict) -> None:
 
 
 def _draw_accuracy(ax: Axes, training: dict) -> None:
-    for shift, (name, entries) in zip((-0.15, 0.15), training["accuracy"].items(), strict=True):
-        colour = {"TRL": "C8", "rlcore": "C6"}[name]
-        places = [i + shift for i in range(len(entries))]
-        ax.bar(places, [entry["mean"] for entry in entries.values()], width=0.28, color=colour, alpha=0.55, label=name)
-        for place, entry in zip(places, entries.values(), strict=True):
-            ax.plot([place] * len(entry["values"]), entry["values"], ".", color=colour, markersize=6)
-    ax.axhline(training["before"], color="0.3", linestyle=":", linewidth=1.3, label="before")
-    ax.set_xticks(range(len(entries)), [f"{step} steps" for step in entries])
-    ax.grid(axis="x", visible=False)
-    ax.set(title="Held-out accuracy", ylabel="share right, greedy; dots are seeds", ylim=(0, 1.02))
-    _below(ax, 3, 9)
+    steps = [0, *training["looks"]]
+    for name, colour in (("TRL", "C8"), ("rlcore", "C6")):
+        curves = np.array([[training["before"], *run["accuracy"][name]] for run in training["runs"]])  # [seeds, looks]
+        ax.plot(steps, curves.mean(0), color=colour, label=f"{name}, mean of {len(curves)} seeds")
+        ax.fill_between(steps, curves.min(0), curves.max(0), color=colour, alpha=0.25, linewidth=0)
+    ax.set(title="Held-out accuracy", xlabel="steps (band: lowest to highest seed)", ylabel="share right, greedy",
+           ylim=(0, 1.02))  # fmt: skip
+    _below(ax, 1, 9)
 
 
 def _draw_sweep(ax: Axes, sweep: list[dict]) -> None:

@@ -140,7 +140,7 @@ print("rewards", tuple(trajectory.rewards.shape), ": eight users, and time is th
 #
 # $$Q \leftarrow Q + \tfrac{1}{n}\,(r - Q)$$
 #
-# Read it as *old guess + step size × surprise*. You will see this line in every chapter up to 09, with other things
+# Read it as *old guess + step size × surprise*. You will see this line again from chapter 04 on, with other things
 # in place of r.
 #
 # Now the whole learner, for many bandits at once. Everything it knows is in two arrays `[runs, arms]`, and one
@@ -355,9 +355,9 @@ show(fig, alt="Summed regret over 1000 pulls: " + ", ".join(
 #
 # $$\text{score}(a) = Q(a) + c\,\sqrt{\frac{\ln t}{N(a)}}$$
 #
-# N(a) counts the pulls of arm a, and t all of them. The square root of 1/N is how fast an average gets more precise;
-# ln t lets the bonus of a neglected arm creep up again. "It could still be *that* good" is a reason to try it, "it
-# surely is not" a reason to leave it.
+# N(a) counts the pulls of arm a so far; t is the number of the pull that is about to happen. The square root of 1/N
+# is how fast an average gets more precise; ln t lets the bonus of a neglected arm creep up again. "It could still
+# be *that* good" is a reason to try it, "it surely is not" a reason to leave it.
 
 # %%
 def my_ucb(q, counts, t, c):
@@ -684,9 +684,9 @@ show(fig, alt="Thumbs-up over temperature, median of five seeds: " + ", ".join(
 
 # %% [markdown]
 # It is downhill on either side. And the right τ depends on how far apart the scores lie, so it is nothing you could
-# know beforehand. The gradient bandit has no such knob, because its preferences *grow* as it learns: it begins as a
-# hat, and becomes its own low temperature. A language model trained with rewards does precisely this, sampling at τ
-# = 1 all the while. Here it is on the printer question.
+# know beforehand. The gradient bandit needs no τ, because its preferences *grow* as it learns (how fast is up to α,
+# and we come to that): it begins as a hat, and becomes its own low temperature. A language model trained with
+# rewards does precisely this, sampling at τ = 1 all the while. Here it is on the printer question.
 
 # %%
 world = replies(20)
@@ -786,9 +786,9 @@ for name, seed in {"a seed of its own": 12, "the world's seed": 0}.items():
 #
 # > **Pitfall, from real life.** In April 2025 OpenAI rolled back an update of GPT-4o that had made it flatter its
 # > users and applaud bad ideas. According to [its own
-# > post-mortem](https://openai.com/index/expanding-on-sycophancy/), one of the changes was an extra reward made of
-# > users' thumbs-up and thumbs-down, which had weakened the reward that kept flattery in check. The learner was
-# > fine. It found the arm that is liked best. Part IV has a chapter on asking for the right thing.
+# > post-mortem](https://openai.com/index/expanding-on-sycophancy/), one of several changes was an extra reward made
+# > of users' thumbs-up and thumbs-down; together they had weakened the reward that kept flattery in check. The
+# > learner was fine. It found the arm that is liked best. Part IV has a chapter on asking for the right thing.
 
 # %% [markdown]
 # ## What changed against chapter 01

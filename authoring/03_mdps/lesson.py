@@ -240,7 +240,8 @@ show(fig, alt="V, Q and the advantage of somebody who rolls dice. In the square 
 # %% [markdown]
 # Read the third picture, for it is the one that this course lives on. Blue: do this more often. Red: less often. On
 # the trapdoors everything is white, since there it makes no difference what you do. In each square the four numbers
-# add up to 0: nobody is better than their own average in everything.
+# add up to 0 (up to rounding; for another policy, weigh them by its probabilities): nobody is better than their own
+# average in everything.
 #
 # The advantage does not say what is good. In the bottom left corner every Q is negative, and still some moves are
 # blue. It says what is better *than what you do now*. From PPO to GRPO, everything that trains a language model in
@@ -472,8 +473,9 @@ print({text: reward for text, reward in paid.items() if reward})
 # The dog is fine. Saying so pays 1, saying so with a double negation a half, denying it costs 1, babble is worth
 # nothing. The **state** is the text so far; an **action** is the next token; the **transition is certain**, for the
 # next state is the old text with the token appended; the **reward** comes at the end of the sentence; and γ = 1,
-# since a long answer is not worth less *because* it is long. It is Markov in the most literal way: the state *is*
-# the history.
+# since a long answer is not worth less *because* it is long. A text that fills its four places without a full stop
+# is over too (`terminated`, not `truncated` as in chapter 01: here the length is a rule of the world, and such a
+# text is judged like any other). It is Markov in the most literal way: the state *is* the history.
 #
 # A writer who rolls dice over the three tokens is the first language model of this course. All it could ever say,
 # with its probability:
@@ -739,8 +741,8 @@ for nearest, name in ((False, "average of the cells around"), (True, "nearest ce
 
 # %% [markdown]
 # By a hand. A dog that saves its breath stops as soon as the disc will be in reach. With cells of 0.25 m, the last
-# cell in reach lies at 0.75 m, and a dog at 0.85 is told that it stands there. So it lies down. Wherever a multiple
-# of the cell falls just short of 0.8 there is such a trap.
+# cell in reach lies at 0.75 m, and a dog at 0.85 is told that it stands there. So it lies down. Wherever the last
+# cell in reach extends beyond 0.8 such a trap *can* open; it need not (see 0.35 m).
 #
 # Which promise was broken? *Markov*: the cell hides something that matters for the future. To the policy two places
 # look the same which are not the same. No sweep can notice, because on the map everything is consistent. Whenever
@@ -771,13 +773,14 @@ except ValueError as error_:
 # the values to settle just hangs.
 #
 # > **Pitfall, from real life.** A library for solving Gymnasium's tables ran policy iteration on Taxi, and hung
-# > ([bettermdptools #19](https://github.com/jlm429/bettermdptools/issues/19)). Value iteration on the same world was
-# > fine. Taxi has an end, but a *policy* met on the way may never reach it: it goes on for ever at −1 a step, and
-# > waiting for its value to settle means waiting for −∞. `exact_values` names such a policy and the state from which it
-# > never ends. Its cousin: many a policy iteration stops when the *policy* no longer changes. If two moves are
-# > equally good it may swap them for ever, with the right answer in its hands. Sutton and Barto's own pseudocode can
-# > do that (their exercise 4.4 asks you to mend it), and it lives on in copies ([dennybritz/reinforcement-learning
-# > #203](https://github.com/dennybritz/reinforcement-learning/issues/203)). Stop when the *values* no longer change.
+# > ([bettermdptools #19](https://github.com/jlm429/bettermdptools/issues/19)). Value iteration on the same world
+# > was fine. Taxi has an end, but a *policy* met on the way may never reach it: it goes on for ever at −1 a step,
+# > and waiting for its value to settle means waiting for −∞. `exact_values` names such a policy and the state from
+# > which it never ends. Its cousin: many a policy iteration stops when the *policy* no longer changes. If two moves
+# > are equally good it may swap them for ever, with the right answer in its hands. Sutton and Barto's own
+# > pseudocode can do that (their exercise 4.4 asks you to mend it), and it lives on in copies
+# > ([dennybritz/reinforcement-learning #203](https://github.com/dennybritz/reinforcement-learning/issues/203)).
+# > Stop when the *values* no longer change.
 
 # %% [markdown]
 # ## Check yourself

@@ -237,7 +237,7 @@ low = {camp: min(float(errors.mean(0).min()) for (name, _), errors in curves.ite
        for camp in ("TD", "Monte Carlo")}
 show(fig, alt="RMS error over walks for three step sizes each. The lowest that TD reaches is "
               f"{low['TD']:.3f}, the lowest of Monte Carlo {low['Monte Carlo']:.3f}.")
-print(f"before any walk: {curves['TD', 0.1][0, 0]:.4f}   (Sutton and Barto's Example 6.2: 0.2357)")
+print(f"before any walk: {curves['TD', 0.1][0, 0]:.4f}   (√(1/18) = 0.2357)")
 for (camp, alpha), errors in curves.items():
     print(f"{camp:12} α = {alpha:<5} after {E} walks {errors[:, -1].mean():.3f} ± {errors[:, -1].std() / R**0.5:.3f}")
 
@@ -304,7 +304,8 @@ def draw_sweep(ax, results, name):
             low, place = 0, {"xytext": (-5, 0), "ha": "right", "va": "center"}
         ax.annotate(f"{name} = {setting}", (alphas[low], mean[low]), textcoords="offset points", color=colour,
                     fontsize=9, bbox={"facecolor": "white", "alpha": 0.8, "pad": 0.5, "edgecolor": "none"}, **place)
-    ax.set(xlabel="step size α", ylim=(0.23, 0.58), xlim=(-0.07, 1))
+    lowest = min(float(errors.mean(1).min()) for errors in results.values())
+    ax.set(xlabel="step size α", ylim=(0.23, 0.58) if lowest < 0.5 else (0.8 * lowest, 5), xlim=(-0.07, 1))
 
 
 fig, ax = plt.subplots(figsize=(7.2, 4.2))
@@ -318,8 +319,8 @@ show(fig, alt="RMS error against step size for eight n. Lowest points: "
               + ", ".join(f"n={n} {error:.3f}" for n, error in best.items()))
 for (n, alpha), value in book.items():
     ours = by_n[n][round(alpha * 20) - 1]
-    print(f"n = {n}, α = {alpha}: here {ours.mean():.3f} ± {ours.std() / 10:.3f}, in the book {value}")
-print(f"before any walk: {rms(torch.zeros(21), V19):.4f}, in the book 0.5477")
+    print(f"n = {n}, α = {alpha}: here {ours.mean():.3f} ± {ours.std() / 10:.3f}; in the book's figure about {value}")
+print(f"before any walk: {rms(torch.zeros(21), V19):.4f}, √0.3 = 0.5477")
 
 # %% [markdown]
 # Neither camp wins. A long look is too noisy, a short look too slow, and the best n lies in the middle. Where exactly
@@ -550,7 +551,7 @@ for name, runs in estimates.items():
     band(ax, number, runs, label=name, kind="range")
 ax.axhline(V_eager[3], color="black", linestyle="--", label=f"truth {V_eager[3]:.3f}")
 ax.set(title="The eager puppy's value at C, from the coin's walks", xlabel="walks", ylabel="estimate of V(C)",
-       xscale="log", xlim=(5, 500), ylim=(0, 2.6))
+       xscale="log", xlim=(5, 500), ylim=(0, 2.8 * V_eager[3]))
 ax.set_xticks([5, 10, 50, 100, 500], ["5", "10", "50", "100", "500"])
 ax.legend(fontsize=9, loc="upper right")
 show(fig, alt="Estimates of V(C) over walks. " + "; ".join(
@@ -560,8 +561,10 @@ show(fig, alt="Estimates of V(C) over walks. " + "; ".join(
 # %% [markdown]
 # The plain average converges beautifully, to the answer to another question. No number of walks will help it.
 #
-# > **Change this number and run again.** Set `p_right` to 0.1, a few cells up, and run from there. Dinner becomes rare
-# > for π, so the walks that matter are ones that the coin seldom makes. Which of the two estimates do you trust now?
+# > **Change this number and run again.** Set `p_right` to 0.1, a few cells up, and run from there. Dinner becomes
+# > rare for π, but the coin still makes the walks that end in it half of the time, each with a tiny weight. Which
+# > of the two estimates do you trust now? (Not the same one as before. With dinner nearly certain, the weighted one
+# > had hardly anything to average.)
 #
 # In the library the weights are one argument: whoever else played is the `behaviour`.
 
@@ -621,12 +624,12 @@ print(f"after a million episodes: from {ordinary[:, -1].min():.2f} to {ordinary[
       f"largest weight {scores.max():,.0f}")
 
 # %% [markdown]
-# Averaged over all learners there could ever be, the ordinary estimate is right. And yet nearly all of them are too
-# small, nearly all of the time, until a rare episode with an enormous weight throws one up. More episodes will not
-# cure it: k steps to the left weigh 2ᵏ, so the *square* of the
-# weight grows fourfold per step, while the chance that the coin goes left and stays falls only to .5·.9 = .45.
-# 4 · .45 = 1.8 > 1: the sum for E[ρ²] diverges, **the variance is infinite**, and ½/√N has no ½ to begin with. (The
-# weighted estimate is saved here by luck: every return with a weight is exactly 1.)
+# Averaged over all learners there could ever be, the ordinary estimate is right. And yet most of them are too small
+# most of the time, until a rare episode with an enormous weight throws one up. More episodes will not cure it: k
+# steps to the left weigh 2ᵏ, so the *square* of the weight grows fourfold per step, while the chance that the coin
+# goes left and stays falls only to .5·.9 = .45. 4 · .45 = 1.8 > 1: the sum for E[ρ²] diverges, **the variance is
+# infinite**, and ½/√N has no ½ to begin with. (The weighted estimate is saved here by luck: every return with a
+# weight is exactly 1.)
 #
 # You may think that such worlds are made up for textbooks. Here is one that is not. A text of T tokens is T actions,
 # its weight a product of T ratios. Let two language models differ just a little: at every token, one gives it 10 %
@@ -667,9 +670,10 @@ show(fig, alt="Effective number of 1000 texts against their length, when each to
 # > accuracy. [Yao, Liu and others](https://fengyao.notion.site/off-policy-rl) measured it, and the cure is this
 # > chapter's: weigh each token by π_train/π_sampler, truncated at a constant. It went into verl
 # > ([#2953](https://github.com/verl-project/verl/pull/2953)) and TRL
-# > ([#3867](https://github.com/huggingface/trl/pull/3867)), whose issue [#4493](https://github.com/huggingface/trl/issues/4493)
-# > then argues over *per token or per sequence*: little variance and some bias, or no bias and all the variance. You
-# > have seen that trade before. So keep the log-probs of whoever really acted; `Trajectory.log_probs` is for that.
+# > ([#3867](https://github.com/huggingface/trl/pull/3867)), whose issue
+# > [#4493](https://github.com/huggingface/trl/issues/4493) then argues over *per token or per sequence*: little
+# > variance and some bias, or no bias and all the variance. You have seen that trade before. So keep the log-probs
+# > of whoever really acted; `Trajectory.log_probs` is for that.
 
 # %% [markdown]
 # ## Check yourself
@@ -684,7 +688,7 @@ show(fig, alt="Effective number of 1000 texts against their length, when each to
 # <details><summary>V is exact. Which λ gives the best targets, and what are they worth at λ = 0 and at λ = 1?</summary>
 #
 # λ = 0: there is no bias to fear any more, and it has the least variance. All the δ are 0 on average, and at λ = 1 the
-# target is still the noisy return. With a perfect critic you need not wait for anything.
+# target is still the noisy return. With a perfect V you need not wait for anything.
 # </details>
 #
 # <details><summary>V is 0 everywhere and has learned nothing, and the only reward comes at the end of a text of 200

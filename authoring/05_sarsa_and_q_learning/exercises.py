@@ -169,3 +169,6 @@ show(fig, alt=f"The 4 by 12 grid with the learned values; the start is worth {q[
 # %% [markdown]
 # Something to try: make it SARSA (one line), and look at the picture again. Then let ε fall to 0 over the episodes.
 # Which path does SARSA take in the end, and why?
+#
+# (With endless patience it would be Q-learning's. In a few hundred episodes it is not: by the time the edge has become
+# safe, hardly anybody goes there any more to find out.)

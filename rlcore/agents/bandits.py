@@ -34,7 +34,8 @@ def softmax(scores: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 
     Source: Sutton & Barto (2018), eq. 2.11; the temperature is that of every language model's sampler.
     """
-    ahead = scores - scores.max(1, keepdims=True)  # [runs, arms]: at most 0, so that nothing overflows
+    top = scores.max(1, keepdims=True)  # [runs, 1]
+    ahead = np.subtract(scores, top, where=scores != top, out=np.zeros(scores.shape))  # at most 0; ∞ beside ∞ is 0
     weights = np.exp(ahead / temperature) if temperature else (ahead == 0).astype(float)
     return weights / weights.sum(1, keepdims=True)
 

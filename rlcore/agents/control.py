@@ -211,9 +211,9 @@ def episodes(world: TableWorld | GymWorld, agent: Control, config: ControlConfig
         else:
             truncated = True
             if not world.step_limit:
-                raise RuntimeError(f"episode {number} does not end within max_steps={config.max_steps}, and this world "
-                                   "has no step limit: give it one, or let the learner explore more (epsilon = "
-                                   f"{agent.epsilon:g})")
+                raise RuntimeError(f"episode {number} (counted from 0) does not end within max_steps={config.max_steps}"
+                                   ", and this world has no step limit: give it one, or let the learner explore more "
+                                   f"(epsilon = {agent.epsilon:g})")
         episode = Episode(states, actions, rewards, truncated)
         agent.finish(episode)
         yield episode

@@ -225,5 +225,6 @@ def _check_ends(mdp: TabularMDP, policy: np.ndarray, gamma: float) -> np.ndarray
     paid = ((policy > 0) & (mdp.rewards != 0)).any(-1) & ~ends
     if paid.any():
         raise ValueError(f"gamma must be below 1 with a policy that never ends, but is 1: from state "
-                         f"{np.flatnonzero(paid)[0]} this one goes on for ever, and is paid for it")
+                         f"{np.flatnonzero(paid)[0]} this one goes on for ever, and something is paid on the way: the "
+                         "sum may have no limit")
     return ends

@@ -50,7 +50,7 @@ def expected_return(world: TabularMDP | TableWorld, probs: np.ndarray, step_limi
         if there.sum() < 1e-12:
             return float(total)
     if step_limit is None:
-        raise RuntimeError(f"this policy does not end: after max_steps={max_steps} steps {there.sum():.2g} of its "
-                           f"episodes still run, most of them in state {there.argmax()}. Give the evaluation a "
+        raise RuntimeError(f"this policy does not end: after max_steps={max_steps} steps a share of {there.sum():.2g} "
+                           f"of its episodes still runs, most of them in state {there.argmax()}. Give the evaluation a "
                            "step_limit, or train for longer")
     return float(total)

@@ -99,12 +99,17 @@ class TabularMDP:
 
     @cached_property
     def terminal(self) -> np.ndarray:
-        """The states that are entered by an end and in no other way, `[S]` bool."""
+        """The states that are entered by an end, and never by an episode that goes on, `[S]` bool."""
         possible = self.probabilities > 0
-        ended, passed = np.zeros((2, self.num_states), bool)
+        ended = np.zeros(self.num_states, bool)
         ended[self.next_states[possible & self.terminated]] = True
-        passed[self.next_states[possible & ~self.terminated & ~ended[:, None, None]]] = True
-        return ended & ~passed & ~(self.start > 0)
+        alive = ~ended | (self.start > 0)
+        while True:  # whatever a living state can go on to is alive
+            more = alive.copy()
+            more[self.next_states[possible & ~self.terminated & alive[:, None, None]]] = True
+            if (more == alive).all():
+                return ~alive
+            alive = more
 
     @cached_property
     def rewards(self) -> np.ndarray:

@@ -129,6 +129,7 @@ def check_epsilon_greedy(fn):
                 expected=f"{expected}, the others in {(1 - share) / 3:.0%} each", mistake="unfair-dice",
                 why="A blind pick has the same chance for every arm, and happens with probability ε.")
 
+    q = np.tile([1.0, 2.0, 2.0, 0.0], (runs, 1))  # with a tie: its dice must be the generator's too
     text, arms = _arms(fn, q, 0.5)
     require((arms == _arms(fn, q, 0.5)[1]).all(), called=text + ", twice, with generators of the same seed",
             returned="two different answers", expected="the same answer", mistake="other-dice",
@@ -143,10 +144,10 @@ def check_epsilon_greedy(fn):
     "`np.where(counts > 0, q + c * np.sqrt(np.log(t) / np.maximum(counts, 1)), np.inf)`",
 ])
 def check_ucb_scores(fn):
-    """c = 3 at pull 20: arms that were pulled 1, 4 and 15 times, and one that never was."""
+    """c = 3 at pull 21: arms that were pulled 1, 4 and 15 times; then arms that never were."""
     import numpy as np
 
-    q, counts, t, c = np.array([[1.0, 2.0, 0.5]]), np.array([[1.0, 4.0, 15.0]]), 20, 3.0
+    q, counts, t, c = np.array([[1.0, 2.0, 0.5]]), np.array([[1.0, 4.0, 15.0]]), 21, 3.0
     log = np.log(t)
     expect(call(fn, q, counts, t, c), q + c * np.sqrt(log / counts), pure=True, mistakes={
         "log-forgotten": (q + c * np.sqrt(t / counts), "The logarithm is missing: the bonus has √(ln t / N), not √(t "

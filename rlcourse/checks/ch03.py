@@ -166,6 +166,9 @@ def check_evaluate(fn):
                       "the `return` stand in the loop?)"),
         "terminated-ignored": (_near(_sweeps(_CHAIN, gamma, 2000, mean, cut=False)),
                                "You counted a future after the end. Where `terminated` is True there is none."),
+        "no-copy": (_near([-2.5, -0.125, 0.0]),
+                    "That is one sweep that overwrote its own old values, and then found no difference to itself. "
+                    "`V_new = V` is a second name, not a copy: begin each sweep with new zeros, or with `V.copy()`."),
         "max-not-mean": (_near(_sweeps(_CHAIN, gamma, 2000, lambda s, q: max(q))),
                          "Those are the values of the *best* policy. Average over the actions with the probabilities "
                          "of this one."),
@@ -215,6 +218,9 @@ def check_solve(fn):
     """Four states by hand (V* = 4.12, 6.4, 8, 0 at γ = 0.8), a walk that loses, and slippery ice."""
     import numpy as np
 
+    def first_two(cut):
+        return _sweeps(_CHAIN, 0.9, 2000, lambda s, q: max(q), cut=cut)[:2]
+
     gamma = 0.8
     came = call(fn, _CHOICE, gamma)
     came.returned = _pair(came.returned) if came.error is None else came.returned
@@ -237,6 +243,11 @@ def check_solve(fn):
         "worst-not-best": (_near(_sweeps(_CHOICE, gamma, 500, lambda s, q: min(q)), range(4)),
                            "Those are the values of the worst policy. Is there a `min`, or a sign turned round?"),
     })
+    expect([float(v) for v in call(fn, _CHAIN, 0.9).value[0][:2]], first_two(True), rtol=1e-4,
+           called="V* of two states before an end", mistakes={
+               "terminated-ignored": (first_two(False), "You counted a future after the end. Where `terminated` is "
+                                                        "True there is none, whatever V says of that state."),
+           })
     q = [[sum(p * (r + gamma * (0.0 if over else best[after])) for p, after, r, over in _CHOICE[s][a])
           for a in range(3)] for s in range(4)]
     actions = [int(a) for a in came.value[1]]

@@ -147,7 +147,7 @@ def check_expected_future(fn):
     "+= alpha * (reward + gamma * future - q1[state, action])`",
 ])
 def check_double_q_step(fn):
-    """The first says action 1 (7), which the second values at 3: 1 + ½ (3 + ½ · 3 − 1) = 2.75."""
+    """The first says action 1 (7), which the second values at 3: 1 + ½ (3 + 0.8 · 3 − 1) = 3.2."""
     import numpy as np
 
     q1, q2 = np.array([[1.0, 0.0], [2.0, 7.0]]), np.array([[5.0, 0.0], [6.0, 3.0]])
@@ -155,25 +155,28 @@ def check_double_q_step(fn):
     def table(value):
         return [[value, 0.0], [2.0, 7.0]]
 
-    expect(call(fn, q1, q2, 0, 0, 3.0, 1, False, 0.5, 0.5), table(2.75), pure=True, mistakes={
+    expect(call(fn, q1, q2, 0, 0, 3.0, 1, False, 0.5, 0.8), table(3.2), pure=True, mistakes={
+        "no-discount": (table(3.5), "The future is not discounted: γ belongs in front of what the other table says."),
+        "alpha-for-gamma": (table(2.75), "You discounted the future by α. γ discounts, α is how far to move."),
+        "alpha-gamma-swapped": (table(3.8), "α and γ have changed places: α is how far to move, γ discounts."),
         "only-the-number": (lambda r: np.ndim(r) == 0, "That is one number. Return the whole first table."),
         "both-tables": (lambda r: isinstance(r, tuple), "Return the first table alone: the second one learns nothing "
                                                         "from this step."),
-        "grades-itself": (table(3.75), "The first table both chose the action and valued it. That is plain Q-learning, "
+        "grades-itself": (table(4.8), "The first table both chose the action and valued it. That is plain Q-learning, "
                                        "with all its flattery: ask the *other* table what the action is worth."),
-        "roles-swapped": (table(2.5), "The second table chose and the first one valued. The one whose turn it is to "
+        "roles-swapped": (table(2.8), "The second table chose and the first one valued. The one whose turn it is to "
                                       "learn chooses."),
-        "maximum-of-the-other": (table(3.5), "You took the highest number of the second table. Take its number for the "
+        "maximum-of-the-other": (table(4.4), "You took the highest number of the second table. Take its number for the "
                                              "action that the *first* one prefers; otherwise it is a maximum again."),
-        "mean-of-both": (table(3.25), "You valued the action by the mean of both tables. The one that chose it is "
+        "mean-of-both": (table(4.0), "You valued the action by the mean of both tables. The one that chose it is "
                                       "biased: leave it out."),
-        "moved-the-other-value": (table(4.75), "You moved the *second* table's number for (state, action). It is the "
+        "moved-the-other-value": (table(5.2), "You moved the *second* table's number for (state, action). It is the "
                                                "first one's turn."),
-        "returned-the-other": ([[4.75, 0.0], [6.0, 3.0]], "You updated and returned the second table. It is the "
+        "returned-the-other": ([[5.2, 0.0], [6.0, 3.0]], "You updated and returned the second table. It is the "
                                                           "first one's turn."),
     })
-    expect(call(fn, q1, q2, 0, 0, 3.0, 1, True, 0.5, 0.5), table(2.0), mistakes={
-        "future-after-the-end": (table(2.75), "The episode ended there, and you counted a future all the same."),
+    expect(call(fn, q1, q2, 0, 0, 3.0, 1, True, 0.5, 0.8), table(2.0), mistakes={
+        "future-after-the-end": (table(3.2), "The episode ended there, and you counted a future all the same."),
     })
 
 

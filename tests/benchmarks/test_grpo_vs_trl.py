@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from benchmarks._clock import PHASES, Clock, learning_places
-from benchmarks._record import quartiles, recipe, save, spread, table
+from benchmarks._record import RESULTS, quartiles, recipe, save, spread, table
+from benchmarks.grpo.report import draw, report
 from rlcore.agents.grpo import GRPOConfig
 from rlcore.lm import character_tokenizer, small_gpt2
 from rlcore.policies import LanguagePolicy
@@ -164,3 +165,13 @@ def test_loss_and_gradient_are_trls():
     found = agreement(tiny_policy(), prompts_in_order(0, 12), length, FEW, 0, torch.float64)
     assert found.pop("clipped share") > 0.05  # the clip was at work
     assert all(difference < 2e-6 for difference in found.values()), found  # TRL's output layer is float32
+
+
+def test_the_committed_result_can_be_shown(tmp_path):
+    result = json.loads((RESULTS / "grpo_vs_trl.json").read_text(encoding="utf-8"))
+    words = report(result)
+    assert result["machine"]["threads"] == 1
+    assert "after 300" in words
+    assert len(result["training"]["runs"]) >= 5
+    draw(result, tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").stat().st_size < 60_000

@@ -183,6 +183,7 @@ MUTANTS = {
             P, policy, gamma, stop=lambda change, tol: abs(change.sum()) <= tol)),
     ],
     "03.4": [
+        Mutant("terminated-ignored", lambda P, gamma, tol=1e-10: solved(P, gamma, look=no_end)),
         Mutant("mean-not-max", lambda P, gamma, tol=1e-10: solved(P, gamma, mix=np.mean)),
         Mutant("one-sweep", lambda P, gamma, tol=1e-10: solved(P, gamma, limit=1)),
         Mutant("no-discount", lambda P, gamma, tol=1e-10: solved(P, 1.0)),

@@ -435,3 +435,12 @@ def test_the_test_bed_is_a_hundred_times_as_fast_as_the_usual_double_loop():
 def test_bad_input_gets_a_sentence(make, says):
     with pytest.raises(ValueError, match=says):
         make()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5])
+def test_ucb_knows_what_to_do_before_every_arm_was_tried(temperature):
+    agent = ValueAgent(ValueConfig(c=2.0, temperature=temperature), 3, 10, np.random.default_rng(0))
+    np.testing.assert_allclose(agent.probs(), 0.1)  # ten arms beside each other, all of them infinitely promising
+    for _ in range(10):
+        agent.update(agent.select(), np.zeros(3))
+    assert (agent.counts == 1).all() and np.isfinite(agent.probs()).all()

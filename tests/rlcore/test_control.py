@@ -276,7 +276,7 @@ def test_a_table_is_learned_ten_times_as_fast_as_usual():
 
 
 def test_an_episode_that_never_ends_is_an_error_that_says_so():
-    with pytest.raises(RuntimeError, match="episode 0 does not end within max_steps=20, and this world has no step"):
+    with pytest.raises(RuntimeError, match=r"episode 0 \(counted from 0\) does not end within max_steps=20, and"):
         train(CLIFF, QLearning, ControlConfig(max_steps=20))
 
 

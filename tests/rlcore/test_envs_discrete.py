@@ -109,8 +109,8 @@ def test_greedy_in_a_table_by_hand():
 
 
 def test_a_policy_that_never_ends_is_named():
-    with pytest.raises(RuntimeError, match=r"does not end: after max_steps=10000 steps 1 of its episodes still run, "
-                                           r"most of them in state 0\. Give the evaluation a step_limit"):
+    with pytest.raises(RuntimeError, match=r"does not end: after max_steps=10000 steps a share of 1 of its episodes "
+                                           r"still runs, most of them in state 0\. Give the evaluation a step_limit"):
         expected_return(CLIFF, always(CLIFF, (UP, {24: UP})))
 
 

@@ -206,3 +206,12 @@ def test_impossible_languages(arguments, says):
 def test_texts_that_cannot_be(words):
     with pytest.raises(ValueError, match="words must be"):
         TinyLanguage().state(words)
+
+
+def test_a_state_that_an_end_names_is_alive_where_a_living_episode_passes_through():
+    # 0 and 1 go on or end with equal chance, 2 is paid 8 and ends: V = 2, 4, 8, 0, and only 3 is over.
+    table = {0: {0: [(0.5, 1, 0.0, False), (0.5, 1, 0.0, True)]}, 1: {0: [(0.5, 2, 0.0, False), (0.5, 2, 0.0, True)]},
+             2: {0: [(1.0, 3, 8.0, True)]}, 3: {0: [(1.0, 3, 0.0, True)]}}
+    mdp = TabularMDP.from_table(table)
+    assert mdp.terminal.tolist() == [False, False, False, True]
+    assert np.allclose(exact_values(mdp, np.ones((4, 1)), gamma=1.0), [2.0, 4.0, 8.0, 0.0])

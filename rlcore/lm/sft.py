@@ -7,6 +7,7 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 
+from rlcore.checkpoint import Resumable
 from rlcore.lm.tokenizer import encode
 from rlcore.losses import masked_mean
 from rlcore.policies import LanguagePolicy
@@ -45,6 +46,55 @@ def pack_examples(tokenizer, prompts: list[str], completions: list[str]) -> tupl
     return tokens, mask
 
 
+class SFT(Resumable):
+    """The agent whose actions are given: no selection, only an update towards what the data set did."""
+
+    parts = ("policy", "optimizer", "generator")
+
+    def __init__(self, policy: LanguagePolicy, dataset: Dataset, config: SFTConfig, seed: int = 0):
+        _check(dataset)
+        prompts, completions = list(dataset["prompt"]), list(dataset["completion"])
+        self.tokens, self.mask = pack_examples(policy.tokenizer, prompts, completions)
+        longest, limit = self.tokens.shape[1], getattr(policy.model.config, "n_positions", None)
+        if limit is not None and longest > limit:
+            raise ValueError(f"dataset has an example of {longest} tokens, but the model has only {limit} positions")
+        self.policy, self.config, self.seed, self.step = policy, config, seed, 0  # steps done so far
+        self.generator = torch.Generator().manual_seed(seed)
+        self.optimizer = torch.optim.AdamW(policy.parameters(), lr=config.lr, weight_decay=0.01, fused=True)
+
+    def settings(self) -> dict:
+        """What a resumed run must have in common, beside the config: the policy's temperature."""
+        return super().settings() | {"temperature": self.policy.temperature}
+
+    def learn(self) -> float:
+        """One optimiser step on a few examples; returns the loss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.lr * min(1.0, (self.step + 1) / self.config.warmup_steps)
+        rows = torch.randint(len(self.tokens), (self.config.batch_size,), generator=self.generator)
+        x, m = self.tokens[rows], self.mask[rows]
+        log_probs, _ = self.policy.evaluate_actions(x[:, :-1], x[:, 1:], m)  # [B, T-1]
+        loss = -masked_mean(log_probs, m)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.max_grad_norm)
+        self.optimizer.step()
+        self.step += 1
+        return loss.item()
+
+    def steps(self, accuracy: Callable[[LanguagePolicy], float] | None = None) -> Iterator[dict[str, float]]:
+        """Learn until `accuracy(policy)` reaches the target, or to `max_steps`; one dictionary of metrics per step."""
+        while True:
+            metrics = {"step": self.step}
+            if accuracy is not None and self.step % self.config.evaluate_every == 0:
+                metrics["accuracy"] = accuracy(self.policy)
+            reached = metrics.get("accuracy", -1.0) >= self.config.target_accuracy
+            if reached or self.step >= self.config.max_steps:
+                if "accuracy" in metrics:
+                    yield metrics
+                return
+            yield metrics | {"loss": self.learn()}
+
+
 def sft(
     policy: LanguagePolicy,
     dataset: Dataset,
@@ -56,38 +106,12 @@ def sft(
 
     L = −mean log π(aₜ | sₜ) over the tokens of the completions. How many steps a given accuracy takes varies a lot by
     seed, so the number to fix is the accuracy: with the function `accuracy(policy)`, training stops where it reaches
-    `target_accuracy`, also before the first step.
+    `target_accuracy`, also before the first step. To stop and resume, hand an `SFT` and its steps to `recorder.run`.
 
     Raises:
         ValueError: the data set is empty or lacks a column, or holds a text longer than the model's positions.
     """
-    _check(dataset)
-    tokens, mask = pack_examples(policy.tokenizer, list(dataset["prompt"]), list(dataset["completion"]))
-    longest, limit = tokens.shape[1], getattr(policy.model.config, "n_positions", None)
-    if limit is not None and longest > limit:
-        raise ValueError(f"dataset has an example of {longest} tokens, but the model has only {limit} positions")
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(policy.parameters(), lr=config.lr, weight_decay=0.01, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / config.warmup_steps))
-    for step in range(config.max_steps + 1):
-        metrics = {"step": step}
-        if accuracy is not None and step % config.evaluate_every == 0:
-            metrics["accuracy"] = accuracy(policy)
-        reached = metrics.get("accuracy", -1.0) >= config.target_accuracy
-        if reached or step == config.max_steps:
-            if "accuracy" in metrics:
-                yield metrics
-            return
-        rows = torch.randint(len(tokens), (config.batch_size,), generator=generator)
-        x, m = tokens[rows], mask[rows]
-        log_probs, _ = policy.evaluate_actions(x[:, :-1], x[:, 1:], m)  # [B, T-1]
-        loss = -masked_mean(log_probs, m)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(policy.parameters(), config.max_grad_norm)
-        optimizer.step()
-        schedule.step()
-        yield metrics | {"loss": loss.item()}
+    return SFT(policy, dataset, config, seed).steps(accuracy)
 
 
 def _check(dataset: Dataset) -> None:

@@ -1,13 +1,16 @@
 """Supervised fine-tuning: which tokens are imitated, the loss, and when it stops."""
 
+import signal
+
 import pytest
 import torch
 from datasets import Dataset
 from tiny_lm import alone, gradient, texts, tiny_policy, weights
 
 from rlcore.lm import SFTConfig, completion_texts, generate, sft
-from rlcore.lm.sft import pack_examples
+from rlcore.lm.sft import SFT, pack_examples
 from rlcore.losses import masked_mean
+from rlcore.recorder import run as record
 
 DATA = Dataset.from_dict({"prompt": ["a", "abb", "bb"], "completion": ["ba", "b", "aaa"]})
 
@@ -134,3 +137,23 @@ def test_what_cannot_be_trained_is_named():
         list(sft(policy, DATA.select([]), SFTConfig(), 0))
     with pytest.raises(ValueError, match=r"must have the columns 'prompt' and 'completion', but has \['prompt'"):
         list(sft(policy, DATA.remove_columns("completion"), SFTConfig(), 0))
+
+
+def test_stopped_and_resumed_equals_uninterrupted_to_the_bit(tmp_path):
+    config = SFTConfig(batch_size=4, lr=1e-2, warmup_steps=3, max_steps=9, evaluate_every=4)
+
+    def looked(policy):
+        return 0.5
+
+    def train(observe=None, **options):
+        agent = SFT(tiny_policy("ab"), DATA, config, seed=3)
+        return record(agent, agent.steps(looked), observe, **options)
+
+    whole = train()
+    press = signal.raise_signal
+    stopped = train(lambda metrics: metrics["step"] == 4 and press(signal.SIGINT), checkpoint=tmp_path / "c")
+    assert stopped.interrupted and len(stopped.history) == 5
+    resumed = train(checkpoint=tmp_path / "c", resume=True)
+    assert resumed.history == whole.history and len(whole.history) == 9
+    for a, b in zip(resumed.policy.parameters(), whole.policy.parameters(), strict=True):
+        assert torch.equal(a, b)

@@ -75,7 +75,7 @@ def _sweep(sweep: list[dict]) -> str:
     rows = [
         [row["policy"], row["length"], row["group"], f"{row['entropy']:.2f}", f"{row['distinct']:.0%}",
          f"{row['shared']:.0%}", *(f"{entry['total']['median']:.0f}" for entry in row["ms"].values()),
-         f"{row['speedup']['rlcore, plain']['median']:.1f}×", f"{row['speedup']['rlcore']['median']:.1f}×"]
+         f"{row['speedup']['rlcore, plain']['median']:.2f}×", f"{row['speedup']['rlcore']['median']:.2f}×"]
         for row in sweep
     ]  # fmt: skip
     times = [f"{name}, ms" for name in sweep[0]["ms"]]

@@ -1,5 +1,7 @@
 """How likely a language model finds a text, token by token, and which tokens were its own choice."""
 
+from itertools import islice
+
 from torch import Tensor, nn
 
 from rlcore.policies import evaluating
@@ -47,4 +49,5 @@ def response_mask(completions: Tensor, eos_token_id: int) -> Tensor:
 
 def completion_tokens(actions: Tensor, mask: Tensor) -> list[list[int]]:
     """The tokens that the policy chose, one list per row: `[B, T]` -> B lists of any length."""
-    return [row[chosen].tolist() for row, chosen in zip(actions, mask, strict=True)]
+    chosen = iter(actions[mask].tolist())
+    return [list(islice(chosen, length)) for length in mask.sum(-1).tolist()]

@@ -83,19 +83,20 @@ def _sample(
             completions[live, step], log_probs[live, step] = chosen, scores[torch.arange(len(live)), chosen]
             going = chosen != tokenizer.eos_token_id
             live, line, chosen = live[going], line[going], chosen[going]
-            if len(live) == 0:
+            if len(live) == 0 or step == max_new_tokens - 1:
                 break
-            first, merged = merge(torch.stack([line, chosen], -1))
+            first, merged = merge(line * scores.shape[-1] + chosen)  # a number for each (line, token)
             parent, tokens, line, cache = line[first], chosen[first, None], merged, out.past_key_values
-            cache.batch_select_indices(parent)
+            if not torch.equal(parent, torch.arange(len(attention))):  # else each line has one child: nothing to copy
+                cache.reorder_cache(parent)
             attention = torch.cat([attention[parent], torch.ones_like(tokens, dtype=torch.bool)], -1)
             positions = positions[parent, -1:] + 1
     return completions[:, : step + 1], log_probs[:, : step + 1]
 
 
 def _distinct(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Merge equal rows `[B, n]`: where each distinct one stands first, and which of these each row is."""
-    distinct, which = torch.unique(rows, dim=0, return_inverse=True)
+    """Merge equal rows `[B, n]` or numbers `[B]`: where each distinct one stands first, and which of these each is."""
+    distinct, which = torch.unique(rows, dim=0 if rows.dim() > 1 else None, return_inverse=True)
     first = torch.full((len(distinct),), len(rows)).scatter_reduce(0, which, torch.arange(len(rows)), "amin")
     return first, which
 
@@ -130,4 +131,6 @@ def pack(prompts: Tensor, attention: Tensor, completions: Tensor, log_probs: Ten
 
 def completion_texts(trajectory: Trajectory, tokenizer) -> list[str]:
     """What the policy wrote, one string per row."""
-    return [decode(tokenizer, tokens) for tokens in completion_tokens(trajectory.actions, trajectory.mask)]
+    rows = [tuple(row) for row in completion_tokens(trajectory.actions, trajectory.mask)]
+    once = {row: decode(tokenizer, row) for row in set(rows)}  # groups repeat a completion
+    return [once[row] for row in rows]

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical, Distribution
+from torch.distributions import Categorical, Distribution, Independent, Normal
 
 from rlcore.prefix_tree import PrefixTrees, prefix_trees, saves_work
 from rlcore.validate import check_positive, check_same_shape
@@ -20,11 +20,14 @@ def sample(distribution: Distribution, generator: torch.Generator | None = None)
     """Draw actions, from a random generator of one's own where reproducibility asks for it."""
     if generator is None:
         return distribution.sample()
-    if not isinstance(distribution, Categorical):
-        raise ValueError(f"generator works with Categorical only, but the policy gave a {type(distribution).__name__}")
-    probs = distribution.probs
-    rows = probs.reshape(-1, probs.shape[-1])
-    return torch.multinomial(rows, 1, generator=generator).view(probs.shape[:-1])
+    if isinstance(distribution, Categorical):
+        probs = distribution.probs
+        rows = probs.reshape(-1, probs.shape[-1])
+        return torch.multinomial(rows, 1, generator=generator).view(probs.shape[:-1])
+    inner = distribution.base_dist if isinstance(distribution, Independent) else distribution
+    if isinstance(inner, Normal):
+        return torch.normal(inner.mean, inner.stddev, generator=generator)
+    raise ValueError(f"generator works with Categorical and Normal, but the policy gave a {type(inner).__name__}")
 
 
 class Policy(nn.Module):
@@ -130,6 +133,14 @@ class MLPPolicy(Policy):
     def forward(self, states: Tensor) -> Categorical:
         """States `[..., state_size]` -> batch shape `[...]`."""
         return Categorical(logits=self.network(states))
+
+    @torch.no_grad()
+    def act(self, states: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """As for every policy, only cheaper: acting is asked for at every step, so no distribution is built."""
+        log_probs = self.network(states).log_softmax(-1)  # [..., A]
+        rows = log_probs.view(-1, log_probs.shape[-1])
+        actions = torch.multinomial(rows.exp(), 1, generator=generator)  # [N, 1]
+        return actions.view(states.shape[:-1]), rows.gather(-1, actions).view(states.shape[:-1])
 
 
 @contextmanager

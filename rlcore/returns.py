@@ -98,6 +98,24 @@ def gae(rewards: Tensor, values: Tensor, next_values: Tensor, terminated: Tensor
     return discounted_returns(deltas, done, gamma * lam)  # the same recursion, with δ for r and γλ for γ
 
 
+def whiten(x: Tensor, mask: Tensor, eps: float = 1e-8) -> Tensor:
+    """Shift and scale to mean 0 and standard deviation 1 over the mask, `[..., T]`; 0 elsewhere.
+
+    One learning rate then fits worlds that pay in pennies and in thousands. Steps that were all as good as expected
+    stay 0.
+
+    Raises:
+        ValueError: unequal shapes, a mask that is not bool or all False.
+    """
+    check_same_shape(x=x, mask=mask)
+    check_bool(mask=mask)
+    if not mask.any():
+        raise ValueError("mask is all False: there is no step to take the mean of")
+    inside = x[mask]
+    whitened = (x - inside.mean()) / (inside.std(correction=0) + eps)
+    return whitened.masked_fill(~mask, 0.0)
+
+
 def _check_ends(terminated: Tensor, done: Tensor) -> None:
     """Require every termination to be an end; it is not one where the two arguments have changed places."""
     if (terminated & ~done).any():

@@ -50,7 +50,7 @@ def collect(policy: Policy, envs: VectorEnv | gym.Env, num_steps: int | None = N
     while len(steps) < (num_steps or max_steps):
         actions, log_probs = policy.act(states, generator)  # [B]
         only_resets = ended if mode is AutoresetMode.NEXT_STEP else torch.zeros_like(ended)
-        observations, rewards, terminated, truncated, info = worlds.step(actions.cpu().numpy())
+        observations, rewards, terminated, truncated, info = worlds.step(_within(actions.cpu().numpy(), worlds))
         ended = torch.tensor(terminated | truncated)  # [B]
         next_states = after_states = _states(observations, worlds)  # [B, *state]
         if mode is AutoresetMode.SAME_STEP and ended.any():
@@ -84,6 +84,12 @@ def _trajectory(columns: list[Tensor], one: bool, resume_states: Tensor | None) 
     if one:
         fields = {name: x[0] for name, x in fields.items()}
     return Trajectory(**fields, resume_states=resume_states)
+
+
+def _within(actions: np.ndarray, worlds: VectorEnv) -> np.ndarray:
+    """Actions as the worlds take them: real ones clipped to their range. What was *chosen* stays in the trajectory."""
+    space = worlds.single_action_space
+    return np.clip(actions, space.low, space.high) if isinstance(space, Box) else actions
 
 
 def _states(observations: np.ndarray, worlds: VectorEnv) -> Tensor:

@@ -5,6 +5,7 @@ episode `[T]`, 32 CartPoles `[32, T]`, a batch of sentences `[B, T]` with a mask
 vectors carry their own axes after time: `[B, T, 4]`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -16,6 +17,12 @@ from rlcore.validate import check_bool, check_same_shape
 def last_steps(mask: Tensor) -> Tensor:
     """True at the last True of each row of a mask `[..., T]`, and nowhere else."""
     return mask & (mask.flip(-1).cumsum(-1).flip(-1) == 1)
+
+
+def _cut(mask: Tensor, index: slice | Tensor) -> int:
+    """How many steps the rows `index` have, up to the last one that any of them took; at least 1."""
+    used = mask[index].any(0).nonzero()
+    return int(used[-1]) + 1 if len(used) else 1
 
 
 def _check_begins_with(name: str, steps: Tensor, **others: Tensor | None) -> None:
@@ -70,8 +77,7 @@ class Trajectory:
         if self.mask.dim() != 2 or len(self.mask[index]) == 0:
             raise ValueError(f"index must pick at least one row of a batch [B, T], but of {tuple(self.mask.shape)} it "
                              f"picks {index}")
-        used = self.mask[index].any(0).nonzero()
-        steps = int(used[-1]) + 1 if len(used) else 1
+        steps = _cut(self.mask, index)
         parts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "resume_states"}
         return Trajectory(**{name: x if x is None else x[index, :steps] for name, x in parts.items()})
 
@@ -96,10 +102,12 @@ class Batch:
     advantages: Tensor  # [B, T]
     mask: Tensor  # [B, T] bool: the steps to learn from
     ref_log_probs: Tensor | None = None  # [B, T]  of a frozen reference policy, where a KL term needs them
+    returns: Tensor | None = None  # [B, T]  what a value function is to predict, where there is one
 
     def __post_init__(self):
-        refs = {} if self.ref_log_probs is None else {"ref_log_probs": self.ref_log_probs}
-        check_same_shape(log_probs=self.log_probs, advantages=self.advantages, mask=self.mask, **refs)
+        optional = {"ref_log_probs": self.ref_log_probs, "returns": self.returns}
+        given = {name: x for name, x in optional.items() if x is not None}
+        check_same_shape(log_probs=self.log_probs, advantages=self.advantages, mask=self.mask, **given)
         check_bool(mask=self.mask)
         if self.mask.dim() != 2 or self.mask.numel() == 0:
             raise ValueError(f"a batch is [B, T] with at least one step, but mask is {tuple(self.mask.shape)}")
@@ -114,7 +122,16 @@ class Batch:
         Nothing to the left depends on what is cut off: our language models are causal, and other policies look at
         one state at a time.
         """
-        used = self.mask[index].any(0).nonzero()
-        steps = int(used[-1]) + 1 if len(used) else 1
+        steps = _cut(self.mask, index)
+        return self._map(lambda x: x[index, :steps])
+
+    def as_steps(self) -> "Batch":
+        """The same steps to learn from, each a row of its own, `[N, 1]`, so that minibatches can mix them.
+
+        Only for policies that look at one state at a time: a language model needs its text in one row.
+        """
+        return self._map(lambda x: x[self.mask][:, None])
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         parts = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Batch(**{name: x if x is None else x[index, :steps] for name, x in parts.items()})
+        return Batch(**{name: x if x is None else change(x) for name, x in parts.items()})

@@ -4,9 +4,18 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from rlcore.losses import Reduction, clip_range, kl_estimate, masked_mean, ppo_clip_loss, token_mean
+from rlcore.losses import (
+    Reduction,
+    clip_range,
+    kl_estimate,
+    masked_mean,
+    policy_gradient_loss,
+    ppo_clip_loss,
+    token_mean,
+    value_loss,
+)
 from rlcore.policies import Policy
 from rlcore.trajectory import Batch
 from rlcore.validate import check_not_negative, check_positive
@@ -17,7 +26,9 @@ def policy_update(
     batch: Batch,
     optimizer: torch.optim.Optimizer,
     *,
-    clip: float | tuple[float, float],
+    clip: float | tuple[float, float] | None,
+    value: nn.Module | None = None,
+    value_coef: float = 0.5,
     epochs: int = 1,
     minibatch_size: int | None = None,
     micro_batch_size: int | None = None,
@@ -31,7 +42,11 @@ def policy_update(
 ) -> dict[str, float]:
     """Improve the policy on what it did: `epochs` passes of clipped policy-gradient steps over shuffled rows.
 
-    L = reduce(Lᴾᴾᴼ + kl_coef · KL(π ‖ ref) − entropy_coef · H(π))
+    L = reduce(Lᴾᴾᴼ + kl_coef · KL(π ‖ ref) − entropy_coef · H(π) + value_coef · ½ (V(s) − G)²)
+
+    With `clip=None` the first term is REINFORCE's −Â log π instead. With a value function, `value(states)` `[B, T]`
+    learns the batch's `returns` in the same step; the gradient's norm is limited over everything that the optimiser
+    holds, so that one number says how far a step may go.
 
     One optimiser step per minibatch of `minibatch_size` rows (all rows by default), computed in pieces of
     `micro_batch_size` rows to save memory; the pieces add up to exactly the same gradient. With
@@ -40,16 +55,18 @@ def policy_update(
     skipping, the optimiser's momentum would).
 
     Returns:
-        `loss`, `clip_ratio` (share of steps whose gradient the clip has cut), `grad_norm` (before clipping), and `kl`
-        (k3, over the rows that were computed) where the batch has `ref_log_probs`; each averaged over the optimiser
-        steps, and empty if there was none.
+        `loss`, `grad_norm` (before clipping), `clip_ratio` (share of steps whose gradient the clip has cut) where
+        there is a clip, `value_loss` where there is a value function, and `kl` (k3, over the rows that were computed)
+        where the batch has `ref_log_probs`; each averaged over the optimiser steps, and empty if there was none.
 
     Raises:
-        ValueError: a size or coefficient out of range, or a KL term without `ref_log_probs`.
-    Source: Schulman et al. (2017), arXiv:1707.06347, algorithm 1.
+        ValueError: a size or coefficient out of range, a KL term without `ref_log_probs`, or a value function without
+            `returns`.
+    Source: Schulman et al. (2017), arXiv:1707.06347, algorithm 1 and eq. 9.
     """
-    _check(batch, epochs, minibatch_size, micro_batch_size, kl_coef)
-    skip = skip_zero_advantages and kl_coef == 0 and entropy_coef == 0
+    _check(batch, epochs, minibatch_size, micro_batch_size, kl_coef, value, value_coef)
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    skip = skip_zero_advantages and kl_coef == 0 and entropy_coef == 0 and value is None
     log = defaultdict(list)
     for _ in range(epochs):
         for rows in _minibatches(len(batch), minibatch_size, generator):
@@ -64,19 +81,36 @@ def policy_update(
                 log_probs, entropy = policy.evaluate_actions(
                     micro.states, micro.actions, micro.mask, entropy=entropy_coef != 0
                 )
-                step_loss = ppo_clip_loss(log_probs, micro.log_probs, micro.advantages, clip)  # [M, T]
+                step_loss = _policy_loss(log_probs, micro, clip)  # [M, T]
                 if kl_coef:
                     step_loss = step_loss + kl_coef * kl_estimate(log_probs, micro.ref_log_probs, kl_kind)
                 if entropy_coef:
                     step_loss = step_loss - entropy_coef * entropy
+                if value is not None:
+                    values = value(micro.states).masked_fill(~micro.mask, 0.0)  # what stands there may be NaN
+                    surprise = value_loss(values, micro.returns)  # [M, T]
+                    step_loss = step_loss + value_coef * surprise
+                    step["value_loss"] += masked_mean(surprise, micro.mask, denominator=whole.sum()).item()
                 loss = reduce(step_loss, micro.mask, whole)  # []
                 loss.backward()
                 _add_metrics(step, loss, log_probs.detach(), micro, clip, whole, whole[learning])
-            step["grad_norm"] = torch.nn.utils.clip_grad_norm_(policy.parameters(), max_grad_norm).item()
+            step["grad_norm"] = nn.utils.clip_grad_norm_(weights, max_grad_norm).item()
             optimizer.step()
-            for name, value in step.items():
-                log[name].append(value)
-    return {name: sum(values) / len(values) for name, values in log.items()}
+            for name, number in step.items():
+                log[name].append(number)
+    return {name: sum(numbers) / len(numbers) for name, numbers in log.items()}
+
+
+def scale_lr(optimizer: torch.optim.Optimizer, share: float) -> None:
+    """Set every learning rate to a share of what it was at the beginning."""
+    for group in optimizer.param_groups:
+        group["lr"] = share * group.setdefault("initial_lr", group["lr"])
+
+
+def _policy_loss(log_probs: Tensor, micro: Batch, clip: float | tuple[float, float] | None) -> Tensor:
+    if clip is None:
+        return policy_gradient_loss(log_probs, micro.advantages)
+    return ppo_clip_loss(log_probs, micro.log_probs, micro.advantages, clip)
 
 
 def _minibatches(rows: int, size: int | None, generator: torch.Generator | None) -> Iterator[Tensor]:
@@ -86,29 +120,33 @@ def _minibatches(rows: int, size: int | None, generator: torch.Generator | None)
     return iter(torch.randperm(rows, generator=generator).split(size))
 
 
-def _check(batch: Batch, epochs: int, minibatch_size: int | None, micro_batch_size: int | None, kl_coef: float) -> None:
+def _check(batch: Batch, epochs: int, minibatch_size: int | None, micro_batch_size: int | None, kl_coef: float,
+           value: nn.Module | None, value_coef: float) -> None:
     """Say what is wrong before anything moves."""
     sizes = {"epochs": epochs, "minibatch_size": minibatch_size, "micro_batch_size": micro_batch_size}
-    for name, value in sizes.items():
-        if value is not None:
-            check_positive(name, value)
+    for name, size in sizes.items():
+        if size is not None:
+            check_positive(name, size)
     check_not_negative("kl_coef", kl_coef)
+    check_not_negative("value_coef", value_coef)
     if kl_coef and batch.ref_log_probs is None:
         raise ValueError(f"kl_coef is {kl_coef}, but the batch has no ref_log_probs to measure the KL against")
+    if value is not None and batch.returns is None:
+        raise ValueError("there is a value function, but the batch has no returns that it could learn to predict")
 
 
-def _add_metrics(
-    step: dict, loss: Tensor, log_probs: Tensor, micro: Batch, clip: float | tuple, whole: Tensor, computed: Tensor
-) -> None:
+def _add_metrics(step: dict, loss: Tensor, log_probs: Tensor, micro: Batch, clip: float | tuple | None, whole: Tensor,
+                 computed: Tensor) -> None:
     """Add one micro-batch's share of the step's metrics; the shares sum to the minibatch's mean.
 
     A skipped row has no step that was cut, so `clip_ratio` counts it; its KL is not known, so `kl` does not.
     """
-    low, high = clip_range(clip)
-    ratio = (log_probs - micro.log_probs).exp()
-    cut = torch.where(micro.advantages > 0, ratio > 1 + high, ratio < 1 - low) & (micro.advantages != 0)
     step["loss"] += loss.item()
-    step["clip_ratio"] += masked_mean(cut.float(), micro.mask, denominator=whole.sum()).item()
+    if clip is not None:
+        low, high = clip_range(clip)
+        ratio = (log_probs - micro.log_probs).exp()
+        cut = torch.where(micro.advantages > 0, ratio > 1 + high, ratio < 1 - low) & (micro.advantages != 0)
+        step["clip_ratio"] += masked_mean(cut.float(), micro.mask, denominator=whole.sum()).item()
     if micro.ref_log_probs is not None:
         kl = kl_estimate(log_probs, micro.ref_log_probs, "k3")
         step["kl"] += masked_mean(kl, micro.mask, denominator=computed.sum()).item()

@@ -1,5 +1,6 @@
 """Value functions: networks that say how good a state, or an action in a state, is going to be."""
 
+import math
 from itertools import pairwise
 
 import torch
@@ -7,13 +8,62 @@ from torch import Tensor, nn
 from torch.distributions import Categorical
 
 from rlcore.policies import Policy
+from rlcore.trajectory import Trajectory
 from rlcore.validate import check_fraction
+
+
+def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
+    """How much of the returns' spread the values foresaw: 1 − Var(G − V) / Var(G), over the mask.
+
+    1 is perfect foresight, 0 is what a constant achieves, below 0 is worse than that; NaN where all returns are equal.
+    """
+    returns, errors = returns[mask], (returns - values)[mask]
+    spread = returns.var(correction=0)
+    return (1 - errors.var(correction=0) / spread).item() if spread > 0 else math.nan
 
 
 def mlp(sizes: tuple[int, ...], activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
     """Linear layers of the given sizes, with an activation between each two."""
     layers = [module for i, o in pairwise(sizes) for module in (nn.Linear(i, o), activation())]
     return nn.Sequential(*layers[:-1])
+
+
+class ValueNetwork(nn.Module):
+    """V(s): one number, what the future from this state on is worth."""
+
+    def __init__(self, state_size: int, hidden: tuple[int, ...] = (64, 64)):
+        super().__init__()
+        self.network = mlp((state_size, *hidden, 1), nn.Tanh)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """States `[..., state_size]` -> values `[...]`."""
+        return self.network(states).squeeze(-1)
+
+
+class TabularValue(nn.Module):
+    """V(s) as a table: states are numbers `[...]` (long). With one state it is a baseline that learns."""
+
+    def __init__(self, num_states: int):
+        super().__init__()
+        self.values = nn.Parameter(torch.zeros(num_states))
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Look the value up: states `[...]` -> values `[...]`."""
+        return self.values[states]
+
+
+@torch.no_grad()
+def predict(value: nn.Module, trajectory: Trajectory) -> tuple[Tensor, Tensor]:
+    """V(sₜ) and V(sₜ₊₁) at every step of a trajectory, `[..., T]` each, without a gradient.
+
+    For worlds the next state is what the trajectory says, never the first state of another episode. For text, which
+    has no `next_states`, it is the text with the new token: the same row, one step on.
+    """
+    if trajectory.next_states is not None:
+        return value(trajectory.states), value(trajectory.next_states)
+    tokens = torch.cat([trajectory.states[..., :1], trajectory.actions], -1)  # [..., T + 1]
+    values = value(tokens)
+    return values[..., :-1], values[..., 1:]
 
 
 class QNetwork(nn.Module):

@@ -117,7 +117,7 @@ def test_samples_follow_the_distribution_and_the_generator():
 def test_what_cannot_work_is_named():
     with pytest.raises(NotImplementedError, match=r"Policy must define forward\(states\) -> Distribution"):
         Policy().act(torch.zeros(1))
-    with pytest.raises(ValueError, match="generator works with Categorical only, but the policy gave a Independent"):
+    with pytest.raises(ValueError, match="generator works with Categorical, but the policy gave a Independent"):
         Gaussian().act(torch.zeros(2), torch.Generator())
     with pytest.raises(ValueError, match=r"log_probs \(2, 4\), mask \(4,\)"):
         states = torch.zeros(2, 4).long()

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical
+from torch.distributions import Categorical, Distribution
 
 from rlcore.policies import Policy
 from rlcore.trajectory import Trajectory
@@ -103,3 +103,22 @@ class EpsilonGreedy(Policy):
         best = (values == values.max(-1, keepdim=True).values).float()
         greedy = best / best.sum(-1, keepdim=True)
         return Categorical(probs=self.epsilon / values.shape[-1] + (1 - self.epsilon) * greedy)
+
+
+class Greedy(Policy):
+    """Always what the policy finds most likely: how a policy is judged when it need not explore any more."""
+
+    def __init__(self, policy: Policy):
+        super().__init__()
+        self.policy = policy
+
+    def forward(self, states: Tensor) -> Distribution:
+        """All the probability on one action, for actions that are numbers of things."""
+        probs = self.policy(states).probs  # [..., A]
+        return Categorical(probs=nn.functional.one_hot(probs.argmax(-1), probs.shape[-1]).to(probs.dtype))
+
+    @torch.no_grad()
+    def act(self, states: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """The mode, with log-probability 0: there is no chance in it."""
+        distribution = self.policy(states)
+        return distribution.mode, torch.zeros(distribution.batch_shape)  # [...] each

@@ -10,8 +10,8 @@ from datasets import Dataset
 
 from benchmarks._clock import Clock, Place, learning_places
 from benchmarks.grpo.trl_side import Relay, trl_places, trl_trainer
-from rlcore.agents import grpo
 from rlcore.agents.grpo import GRPO, GRPOConfig
+from rlcore.lm import prompts
 from rlcore.policies import LanguagePolicy
 from rlcore.prefix_tree import prefix_trees, saves_work
 from rlcore.recorder import Metrics
@@ -44,8 +44,8 @@ class InOrder(GRPO):
 def rlcore_places() -> list[Place]:
     """Where rlcore's GRPO samples (prompts in, texts out) and where it scores what was sampled."""
     return [
-        (grpo, "generate", "sample"),
-        (grpo, "completion_texts", "sample"),
+        (prompts, "generate", "sample"),
+        (prompts, "completion_texts", "sample"),
         (LanguagePolicy, "evaluate_actions", "forward"),
     ]
 

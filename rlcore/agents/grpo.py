@@ -14,12 +14,12 @@ from datasets import Dataset
 from torch import Tensor
 
 from rlcore.checkpoint import Resumable
-from rlcore.lm.sampling import completion_texts, generate
+from rlcore.lm.prompts import Prompts, answer_in_groups, check_dataset
 from rlcore.losses import Reduction, clip_range, kl_estimate, length_mean, masked_mean, sequence_mean, token_mean
 from rlcore.policies import LanguagePolicy
 from rlcore.recorder import Metrics, Result, run
 from rlcore.returns import group_advantages
-from rlcore.tasks.rewards import Reward, total_reward
+from rlcore.tasks.rewards import Reward
 from rlcore.trajectory import Batch, Trajectory
 from rlcore.update import policy_update
 from rlcore.validate import check_choice, check_fraction, check_not_negative, check_positive
@@ -89,15 +89,10 @@ class GRPO(Resumable):
 
     def sample(self, examples: dict[str, list]) -> Trajectory:
         """Answer each prompt G times and let the rewards judge: rows prompt by prompt, `[P·G, T]`."""
-        group = range(self.config.group_size)
-        columns = {name: [entry for entry in column for _ in group] for name, column in examples.items()}
-        prompts = columns.pop("prompt")
-        columns.pop("completion", None)  # what SFT would imitate: as in TRL, rewards do not see it
-        trajectory = generate(
-            self.policy, prompts, max_new_tokens=self.config.max_new_tokens, generator=self.generator
-        )
-        completions = completion_texts(trajectory, self.policy.tokenizer)
-        return trajectory.with_final_rewards(total_reward(self.rewards, prompts, completions, columns))
+        config = self.config
+        return answer_in_groups(
+            self.policy, examples, self.rewards, config.group_size, config.max_new_tokens, self.generator
+        )[0]
 
     def learn(self, trajectory: Trajectory) -> Metrics:
         """Compare within groups, then one `policy_update`.
@@ -151,10 +146,12 @@ class GRPO(Resumable):
 
     def steps(self, dataset: Dataset) -> Iterator[Metrics]:
         """Sample prompts, answer, learn; one dictionary of metrics per step."""
-        while self.step < self.config.steps:
-            self._set_lr(self.step / max(self.config.steps - 1, 1))
-            rows = torch.randperm(len(dataset), generator=self.generator)[: self.config.prompts_per_step]
-            metrics = self.learn(self.sample(dataset[rows.tolist()]))
+        config = self.config
+        world = Prompts(dataset, self.rewards, prompts_per_step=config.prompts_per_step, group_size=config.group_size,
+                        max_new_tokens=config.max_new_tokens)
+        while self.step < config.steps:
+            self._set_lr(self.step / max(config.steps - 1, 1))
+            metrics = self.learn(world.sample(self.policy, self.generator))
             self.step += 1
             yield {"step": self.step} | metrics
 
@@ -179,9 +176,6 @@ def train(
         ValueError: the data set is empty or has no column `prompt`, or `resume` without a checkpoint.
     Source: Shao et al. (2024), arXiv:2402.03300, algorithm 1 (with one reward per completion).
     """
-    if "prompt" not in dataset.column_names:
-        raise ValueError(f"dataset must have a column 'prompt', but has {dataset.column_names}")
-    if len(dataset) == 0:
-        raise ValueError("dataset is empty: there is no prompt to answer")
+    check_dataset(dataset)
     agent = GRPO(policy, rewards, config, seed)
     return run(agent, agent.steps(dataset), observe, checkpoint, resume)

@@ -6,6 +6,7 @@ their answer is known, for finding out which part of a learner is broken. `JumpG
 `Bandit-v0` is over after one pull of an arm. `RandomWalk-v0`, `RandomWalk19-v0` and
 `OneState-v0` are for learning values from experience.
 `WindyGrid-v0`, `WindyKing-v0`, `ShortCorridor-v0` and `MaximisationBias-v0` are for learning to choose.
+`Text-v0` is text itself: a language model answers a prompt, one token at a time.
 """
 
 import gymnasium as gym
@@ -31,3 +32,4 @@ for name, options, limit in (("WindyGrid", {}, None), ("WindyKing", {"king": Tru
     entry = name.replace("King", "Grid")
     gym.register(id=f"{name}-v0", entry_point=f"rlcore.envs.classic_grids:{entry}Env", kwargs=options,
                  max_episode_steps=limit)
+gym.register(id="Text-v0", entry_point="rlcore.envs.text:TextEnv")

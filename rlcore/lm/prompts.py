@@ -1,0 +1,87 @@
+"""`Prompts`: a data set of questions as a source of trajectories, the text twin of a vector of worlds."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from datasets import Dataset
+
+from rlcore.lm.sampling import completion_texts, generate
+from rlcore.policies import LanguagePolicy
+from rlcore.tasks.rewards import Reward, total_reward
+from rlcore.trajectory import Trajectory
+from rlcore.validate import check_positive
+
+
+class Prompts:
+    """Asks some prompts of a data set at a time, lets the policy answer, and lets the rewards judge.
+
+    What the last `sample` asked and got stands in `prompts` and `completions`, one text per row, for people who look.
+
+    Args:
+        dataset: has a column `prompt`; its other columns are handed to the rewards.
+        rewards: functions `f(prompts, completions, **columns) -> list[float]`; their sum counts.
+        prompts_per_step: P, drawn without replacement; all of a smaller data set.
+        group_size: G, how often each is answered.
+        max_new_tokens: the length limit of a completion, in tokens.
+
+    Raises:
+        ValueError: the data set is empty or has no column `prompt`, or a size is below 1.
+    """
+
+    def __init__(self, dataset: Dataset, rewards: Sequence[Reward], *, prompts_per_step: int, group_size: int = 1,
+                 max_new_tokens: int):
+        check_dataset(dataset)
+        sizes = {"prompts_per_step": prompts_per_step, "group_size": group_size, "max_new_tokens": max_new_tokens}
+        for name, size in sizes.items():
+            check_positive(name, size)
+        self.dataset, self.rewards, self.prompts_per_step = dataset, list(rewards), prompts_per_step
+        self.group_size, self.max_new_tokens = group_size, max_new_tokens
+        self.prompts: list[str] = []
+        self.completions: list[str] = []
+
+    def draw(self, generator: torch.Generator | None = None) -> dict[str, list]:
+        """Some rows of the data set, no row twice, as columns."""
+        rows = torch.randperm(len(self.dataset), generator=generator)[: self.prompts_per_step]
+        return self.dataset[rows.tolist()]
+
+    def sample(self, policy: LanguagePolicy, generator: torch.Generator | None = None) -> Trajectory:
+        """Draw, answer and judge: rows prompt by prompt, `[P·G, T]`, the reward at each row's last action."""
+        trajectory, self.prompts, self.completions = answer_in_groups(
+            policy, self.draw(generator), self.rewards, self.group_size, self.max_new_tokens, generator
+        )
+        return trajectory
+
+    def state_dict(self) -> dict:
+        """Nothing: what is asked next is up to the generator alone."""
+        return {}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Nothing to go back to."""
+
+
+def check_dataset(dataset: Dataset) -> None:
+    """Require something to ask."""
+    if "prompt" not in dataset.column_names:
+        raise ValueError(f"dataset must have a column 'prompt', but has {dataset.column_names}")
+    if len(dataset) == 0:
+        raise ValueError("dataset is empty: there is no prompt to answer")
+
+
+def answer_in_groups(
+    policy: LanguagePolicy, examples: Mapping[str, list], rewards: Sequence[Reward], group_size: int,
+    max_new_tokens: int, generator: torch.Generator | None = None,
+) -> tuple[Trajectory, list[str], list[str]]:
+    """Answer each of P prompts G times and let the rewards judge.
+
+    Rows stand prompt by prompt: the trajectory is `[P·G, T]`, with the reward at each row's last action. Also the
+    prompts and the completions, as P·G texts. Rewards do not see a column `completion`, which SFT would imitate; that
+    is TRL's convention.
+    """
+    group = range(group_size)
+    columns = {name: [entry for entry in column for _ in group] for name, column in examples.items()}
+    prompts = columns.pop("prompt")
+    columns.pop("completion", None)
+    trajectory = generate(policy, prompts, max_new_tokens=max_new_tokens, generator=generator)
+    completions = completion_texts(trajectory, policy.tokenizer)
+    judged = trajectory.with_final_rewards(total_reward(rewards, prompts, completions, columns))
+    return judged, prompts, completions

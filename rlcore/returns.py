@@ -143,3 +143,20 @@ def group_advantages(rewards: Tensor, normalize: bool = True, eps: float = 1e-4)
     if normalize:
         centred = centred / (rewards.std(-1, keepdim=True) + eps)
     return torch.where(equal, 0.0, centred)
+
+
+def leave_one_out_advantages(rewards: Tensor) -> Tensor:
+    """How much better each answer was than the mean of the *other* answers to the same question, `[..., G]`.
+
+    Âᵢ = rᵢ − 1/(G − 1) Σⱼ≠ᵢ rⱼ = G/(G − 1) · (rᵢ − mean(r))
+
+    What an answer is compared with does not depend on it, so the policy gradient stays unbiased. A group of equal
+    rewards gets exactly 0.
+
+    Raises:
+        ValueError: a group of one, which has no others; rewards that are integers.
+    Source: Kool, van Hoof & Welling (2019), "Buy 4 REINFORCE samples, get a baseline for free!"; as RLOO in Ahmadian et
+        al. (2024), arXiv:2402.14740.
+    """
+    centred = group_advantages(rewards, normalize=False)  # [..., G]
+    return centred * rewards.shape[-1] / (rewards.shape[-1] - 1)

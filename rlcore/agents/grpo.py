@@ -14,8 +14,8 @@ from datasets import Dataset
 from torch import Tensor
 
 from rlcore.checkpoint import Resumable
-from rlcore.lm.prompts import Prompts, answer_in_groups, check_dataset
-from rlcore.losses import Reduction, clip_range, kl_estimate, length_mean, masked_mean, sequence_mean, token_mean
+from rlcore.lm.prompts import Prompts, answer_in_groups, check_dataset, describe_answers
+from rlcore.losses import Reduction, clip_range, kl_estimate, length_mean, sequence_mean, token_mean
 from rlcore.policies import LanguagePolicy
 from rlcore.recorder import Metrics, Result, run
 from rlcore.returns import group_advantages
@@ -118,26 +118,14 @@ class GRPO(Resumable):
             kl_coef=config.kl_coef if config.kl_in == "loss" else 0.0, kl_kind=config.kl_kind,
             max_grad_norm=config.max_grad_norm, skip_zero_advantages=config.skip_dead_groups, generator=self.generator,
         )
-        return self._describe(trajectory, rewards.view_as(groups)) | metrics
+        self.num_tokens += int(mask.sum())
+        return describe_answers(trajectory, config.group_size) | {"num_tokens": self.num_tokens} | metrics
 
     @torch.no_grad()
     def _reference_log_probs(self, trajectory: Trajectory) -> Tensor | None:
         if self.reference is None:
             return None
         return self.reference.evaluate_actions(trajectory.states, trajectory.actions, trajectory.mask)[0]
-
-    def _describe(self, trajectory: Trajectory, rewards: Tensor) -> Metrics:
-        """The metrics of a batch under TRL's names; rewards `[P, G]`."""
-        self.num_tokens += int(trajectory.mask.sum())
-        return {
-            "reward": rewards.mean().item(),
-            "reward_std": rewards.std(-1).mean().item(),
-            "frac_reward_zero_std": (rewards == rewards[:, :1]).all(-1).float().mean().item(),
-            "entropy": -masked_mean(trajectory.log_probs, trajectory.mask).item(),  # E[−log π], from samples
-            "completions/mean_length": trajectory.mask.sum(-1).float().mean().item(),
-            "completions/clipped_ratio": trajectory.truncated.any(-1).float().mean().item(),
-            "num_tokens": self.num_tokens,
-        }
 
     def _set_lr(self, progress: float) -> None:
         """The learning rate after a share `progress` of the training: large steps first, small ones to settle."""

@@ -6,6 +6,7 @@ import torch
 from datasets import Dataset
 
 from rlcore.lm.sampling import completion_texts, generate
+from rlcore.losses import masked_mean
 from rlcore.policies import LanguagePolicy
 from rlcore.tasks.rewards import Reward, total_reward
 from rlcore.trajectory import Trajectory
@@ -36,6 +37,7 @@ class Prompts:
             check_positive(name, size)
         self.dataset, self.rewards, self.prompts_per_step = dataset, list(rewards), prompts_per_step
         self.group_size, self.max_new_tokens = group_size, max_new_tokens
+        self.num_tokens = 0  # written so far
         self.prompts: list[str] = []
         self.completions: list[str] = []
 
@@ -49,14 +51,20 @@ class Prompts:
         trajectory, self.prompts, self.completions = answer_in_groups(
             policy, self.draw(generator), self.rewards, self.group_size, self.max_new_tokens, generator
         )
+        self.num_tokens += int(trajectory.mask.sum())
         return trajectory
 
+    def metrics(self, trajectory: Trajectory) -> dict[str, float]:
+        """What was written and what it was worth, and how many tokens were written since the beginning."""
+        return describe_answers(trajectory, self.group_size) | {"num_tokens": self.num_tokens}
+
     def state_dict(self) -> dict:
-        """Nothing: what is asked next is up to the generator alone."""
-        return {}
+        """How much was written. What is asked next is up to the generator alone."""
+        return {"num_tokens": self.num_tokens}
 
     def load_state_dict(self, state: dict) -> None:
-        """Nothing to go back to."""
+        """Go back to a state that `state_dict` gave."""
+        self.num_tokens = state["num_tokens"]
 
 
 def check_dataset(dataset: Dataset) -> None:
@@ -85,3 +93,21 @@ def answer_in_groups(
     completions = completion_texts(trajectory, policy.tokenizer)
     judged = trajectory.with_final_rewards(total_reward(rewards, prompts, completions, columns))
     return judged, prompts, completions
+
+
+def describe_answers(trajectory: Trajectory, group_size: int) -> dict[str, float]:
+    """What was written and what it was worth, under TRL's names.
+
+    `reward_std` and `frac_reward_zero_std` look within groups (sample standard deviation), so that a group of one has
+    neither. `entropy` is estimated from the samples: E[−log π].
+    """
+    groups = trajectory.rewards.sum(-1).view(-1, group_size)  # [P, G]
+    spread = {
+        "reward_std": groups.std(-1).mean().item(),
+        "frac_reward_zero_std": (groups == groups[:, :1]).all(-1).float().mean().item(),
+    } if group_size > 1 else {}
+    return {"reward": groups.mean().item()} | spread | {
+        "entropy": -masked_mean(trajectory.log_probs, trajectory.mask).item(),
+        "completions/mean_length": trajectory.mask.sum(-1).float().mean().item(),
+        "completions/clipped_ratio": trajectory.truncated.any(-1).float().mean().item(),
+    }

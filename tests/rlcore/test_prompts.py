@@ -81,7 +81,25 @@ def test_a_small_data_set_is_asked_whole_and_every_prompt_at_most_once():
     assert len(seen) > 12  # of the 24 that there are
 
 
-def test_its_state_is_the_generators():
+def test_metrics_have_trls_names():
+    policy, source = tiny_policy("ab"), world(group_size=2)
+    trajectory = source.sample(policy, dice())  # rewards 1, 2 and 3, 4: standard deviation √½ in both
+    tokens = int(trajectory.mask.sum())
+    metrics = source.metrics(trajectory)
+    assert metrics == {
+        "reward": 2.5, "reward_std": pytest.approx(0.5**0.5), "frac_reward_zero_std": 0.0,
+        "entropy": pytest.approx(-trajectory.log_probs.sum().item() / tokens),
+        "completions/mean_length": tokens / 4,
+        "completions/clipped_ratio": trajectory.truncated.sum().item() / 4, "num_tokens": tokens,
+    }  # fmt: skip
+    half = trajectory.with_final_rewards(torch.tensor([1.0, 1, 1, 4]))
+    assert source.metrics(half)["frac_reward_zero_std"] == 0.5
+    tokens += int(source.sample(policy, dice(1)).mask.sum())
+    assert source.metrics(trajectory)["num_tokens"] == tokens
+    assert world(group_size=1).metrics(trajectory).keys() == metrics.keys() - {"reward_std", "frac_reward_zero_std"}
+
+
+def test_its_state_is_the_generators_and_a_count():
     policy, first, second = tiny_policy("ab"), world(), world()
     generator = dice(1)
     first.sample(policy, generator)
@@ -90,6 +108,7 @@ def test_its_state_is_the_generators():
     again.set_state(generator.get_state())
     assert torch.equal(first.sample(policy, generator).actions, second.sample(policy, again).actions)
     assert first.prompts == second.prompts and first.completions == second.completions
+    assert first.num_tokens == second.num_tokens > 0
 
 
 @pytest.mark.parametrize(("problem", "call"), [

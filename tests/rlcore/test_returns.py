@@ -7,7 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlcore.returns import discounted_returns, gae, group_advantages, n_step_returns, td_errors
+from rlcore.returns import (
+    discounted_returns,
+    gae,
+    group_advantages,
+    leave_one_out_advantages,
+    n_step_returns,
+    td_errors,
+)
 
 torch.set_num_threads(1)
 F64 = torch.float64
@@ -247,12 +254,32 @@ def test_group_advantages_ignore_shift_and_scale(rewards, shift, scale):
     torch.testing.assert_close(group_advantages(-rewards, eps=0.0), -got, rtol=0, atol=1e-12)
 
 
+def test_leave_one_out_by_hand():
+    # [1, 0, 0]: the others' means are 0, ½, ½;  [2, 4, 6]: they are 5, 4, 3
+    got = leave_one_out_advantages(torch.stack([numbers(1, 0, 0), numbers(2, 4, 6)]))
+    torch.testing.assert_close(got, torch.stack([numbers(1, -0.5, -0.5), numbers(-3, 0, 3)]), rtol=0, atol=1e-15)
+    assert leave_one_out_advantages(numbers(3, 5)).tolist() == [-2, 2]  # of two, the other is all there is
+    equal = leave_one_out_advantages(torch.full((2, 7), 0.1))  # the mean of seven times .1 in float32 is not .1
+    assert torch.equal(equal, torch.zeros(2, 7))
+
+
+@pytest.mark.parametrize("size", [2, 3, 8])
+def test_what_an_answer_is_compared_with_does_not_depend_on_it(size):
+    rewards = torch.randn(5, size, generator=torch.Generator().manual_seed(size), dtype=F64)
+    changed = rewards.clone()
+    changed[:, 0] += 3.0
+    before, after = (x - leave_one_out_advantages(x) for x in (rewards, changed))  # the baselines
+    torch.testing.assert_close(after[:, 0], before[:, 0], rtol=0, atol=1e-14)
+    torch.testing.assert_close(after[:, 1:], before[:, 1:] + 3.0 / (size - 1), rtol=0, atol=1e-14)
+
+
 @pytest.mark.parametrize("size", [2, 3, 8])
 def test_rloo_is_a_multiple_of_the_group_baseline(size):
     rewards = torch.randn(5, size, generator=torch.Generator().manual_seed(size), dtype=F64)
     others = (rewards.sum(-1, keepdim=True) - rewards) / (size - 1)  # the mean of the others: RLOO's baseline
     scaled = size / (size - 1) * group_advantages(rewards, normalize=False)
     torch.testing.assert_close(scaled, rewards - others, rtol=0, atol=1e-14)
+    torch.testing.assert_close(leave_one_out_advantages(rewards), rewards - others, rtol=0, atol=1e-14)
 
 
 
@@ -306,6 +333,8 @@ def test_whole_numbers_are_not_cut_off():
         discounted_returns(torch.tensor([1, 2, 3]), flags(0, 0, 0), 0.9)
     with pytest.raises(ValueError, match=r"rewards must hold real numbers"):
         group_advantages(torch.tensor([1, 1, 0, 0]))
+    with pytest.raises(ValueError, match=r"rewards must hold real numbers"):
+        leave_one_out_advantages(torch.tensor([1, 1, 0, 0]))
 
 
 def test_no_step_at_all_is_named():
@@ -316,6 +345,8 @@ def test_no_step_at_all_is_named():
 def test_a_group_of_one_is_named():
     with pytest.raises(ValueError, match=r"at least 2 rewards on the last axis, but rewards is \(4, 1\)"):
         group_advantages(torch.zeros(4, 1))
+    with pytest.raises(ValueError, match=r"at least 2 rewards on the last axis, but rewards is \(4, 1\)"):
+        leave_one_out_advantages(torch.zeros(4, 1))
     with pytest.raises(ValueError, match="eps must be at least 0, but is -1"):
         group_advantages(torch.zeros(4), eps=-1)
 

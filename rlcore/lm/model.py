@@ -11,7 +11,8 @@ from transformers.utils import logging
 
 
 def small_gpt2(
-    tokenizer: PreTrainedTokenizerBase, *, layers: int, width: int, heads: int, positions: int, seed: int = 0
+    tokenizer: PreTrainedTokenizerBase, *, layers: int, width: int, heads: int, positions: int, seed: int = 0,
+    initializer_range: float = 0.02,
 ) -> GPT2LMHeadModel:
     """A new GPT-2 with random weights for this tokenizer's vocabulary.
 
@@ -24,6 +25,7 @@ def small_gpt2(
         n_layer=layers,
         n_embd=width,
         n_head=heads,
+        initializer_range=initializer_range,  # spread of the first weights: a narrow model may want more than GPT-2's
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,

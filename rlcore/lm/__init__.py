@@ -1,4 +1,4 @@
-"""The small GPT-2: tokenizer, model, sampling, log-probs, pretraining, supervised fine-tuning, reward model, critic, evaluation."""
+"""The small GPT-2: tokenizer, model, sampling, log-probs, pretraining, SFT, reward model, critic, evaluation."""
 
 from rlcore.lm.best_of_n import BestOfN, best_of_n, best_of_n_kl, expected_best
 from rlcore.lm.critic import LanguageValue
@@ -6,8 +6,8 @@ from rlcore.lm.evaluation import accuracy, answer, pass_at_k
 from rlcore.lm.log_probs import response_mask, token_log_probs
 from rlcore.lm.model import load_model, small_gpt2
 from rlcore.lm.next_token import NextToken
-from rlcore.lm.prompts import Prompts
 from rlcore.lm.pretraining import PretrainingConfig, pretrain
+from rlcore.lm.prompts import Prompts
 from rlcore.lm.reward_model import RewardModel, load_reward_model
 from rlcore.lm.reward_training import (
     PairwiseAccuracy,

@@ -19,11 +19,12 @@ class Worlds:
     With `num_steps`, every trajectory has so many steps of each world, `[B, num_steps]`, and begins where the last one
     stopped, in the middle of an episode if need be. Without, it is one whole episode of every world, right-padded.
 
-    The first sample draws the worlds' seed from the generator, so that one seed decides about everything.
+    The first sample draws the worlds' seed from the generator, so that one seed decides about everything; or `seed` is
+    it.
     """
 
-    def __init__(self, envs: VectorEnv, num_steps: int | None = None):
-        self.envs, self.num_steps = envs, num_steps
+    def __init__(self, envs: VectorEnv, num_steps: int | None = None, seed: int | None = None):
+        self.envs, self.num_steps, self.seed = envs, num_steps, seed
         self.started, self.episodes = False, 0
         self.finished: list[float] = []  # the returns of the episodes that ended in the last sample
         self.running = torch.zeros(envs.num_envs)  # [B]  the return so far of those that go on
@@ -31,7 +32,9 @@ class Worlds:
 
     def sample(self, policy: Policy, generator: torch.Generator | None = None) -> Trajectory:
         """Act, and say what happened: `[B, T]`. Errors are those of `rlcore.rollout.collect`."""
-        seed = None if self.started else int(torch.randint(2**31, (), generator=generator))
+        seed = None
+        if not self.started:
+            seed = int(torch.randint(2**31, (), generator=generator)) if self.seed is None else self.seed
         trajectory = collect(policy, self.envs, self.num_steps, self._after, seed=seed, generator=generator)
         self.started = True
         if self.num_steps is not None:

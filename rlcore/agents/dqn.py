@@ -9,7 +9,6 @@ import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 
 import torch
 import torch.nn.functional as F
@@ -21,10 +20,9 @@ from rlcore.checkpoint import Resumable
 from rlcore.recorder import Metrics, Result, run
 from rlcore.replay import ReplayBuffer
 from rlcore.returns import td_errors
-from rlcore.rollout import collect
-from rlcore.trajectory import Trajectory
 from rlcore.validate import check_fraction, check_positive
 from rlcore.values import EpsilonGreedy, QNetwork
+from rlcore.worlds import Worlds
 
 
 @dataclass(frozen=True)
@@ -86,8 +84,8 @@ def best_next_values(q: nn.Module, target: nn.Module, next_states: Tensor, doubl
 class DQN(Resumable):
     """Select: ε-greedy. Update: move Q(s, a) towards r + γ max Q⁻(s′, ·) on remembered steps."""
 
-    parts = ("policy", "target", "optimizer", "buffer", "generator")
-    counters = ("step", "updates", "episodes")
+    parts = ("policy", "target", "optimizer", "buffer", "generator", "worlds")
+    counters = ("step", "updates", "epsilon")
 
     def __init__(self, envs: VectorEnv, config: DQNConfig, seed: int = 0):
         space, actions = envs.single_observation_space, envs.single_action_space
@@ -96,7 +94,8 @@ class DQN(Resumable):
         if envs.num_envs > config.collect_steps:
             raise ValueError(f"collect_steps must be at least one for each of the {envs.num_envs} envs, but is "
                              f"{config.collect_steps}")
-        self.envs, self.config, self.seed = envs, config, seed
+        self.config, self.seed = config, seed
+        self.worlds = Worlds(envs, config.collect_steps // envs.num_envs, seed)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             q = QNetwork(space.shape[0], int(actions.n), config.hidden)
@@ -104,27 +103,24 @@ class DQN(Resumable):
         self.optimizer = torch.optim.Adam(q.parameters(), lr=config.lr, fused=True)
         self.buffer = ReplayBuffer(config.buffer_size, space.shape)
         self.generator = torch.Generator().manual_seed(seed)
-        self.running = torch.zeros(envs.num_envs)  # [B]  return so far of the episodes that are going on
-        self.step, self.updates, self.episodes = 0, 0, 0
+        self.step, self.updates = 0, 0
 
-    def act(self, after: Trajectory | None) -> Trajectory:
+    @property
+    def epsilon(self) -> float:
+        """How often the policy explores at present."""
+        return self.policy.epsilon
+
+    @epsilon.setter
+    def epsilon(self, value: float) -> None:
+        self.policy.epsilon = value
+
+    def act(self) -> Metrics:
         """Go on acting in the worlds for `collect_steps`, and remember what happened."""
-        _, self.policy.epsilon = self.config.at(self.step)
-        steps = self.config.collect_steps // self.envs.num_envs
-        seed = self.seed + self.step if after is None else None  # a resumed run sees new episodes
-        trajectory = collect(self.policy, self.envs, steps, after, seed=seed, generator=self.generator)
+        _, self.epsilon = self.config.at(self.step)
+        trajectory = self.worlds.sample(self.policy, self.generator)
         self.buffer.add(trajectory)
         self.step += int(trajectory.mask.sum())
-        return trajectory
-
-    def finished_returns(self, trajectory: Trajectory) -> list[float]:
-        """The returns of the episodes that ended in this round; those that go on are kept for the next one."""
-        finished = []
-        for rewards, done in zip(trajectory.rewards.T, trajectory.done.T, strict=True):  # [B] each, step by step
-            self.running += rewards
-            finished += self.running[done].tolist()
-            self.running[done] = 0.0
-        return finished
+        return {"step": self.step, "epsilon": self.epsilon} | self.worlds.metrics(trajectory)
 
     def learn(self) -> Metrics:
         """One round of updates on remembered steps."""
@@ -154,14 +150,8 @@ class DQN(Resumable):
         `reward` is the mean return of the episodes that ended in the round, exploration included; it is missing where
         none ended.
         """
-        trajectory = None
         while self.step < self.config.total_steps:
-            trajectory = self.act(trajectory)
-            finished = self.finished_returns(trajectory)
-            self.episodes += len(finished)
-            metrics = {"step": self.step, "epsilon": self.policy.epsilon, "episodes": self.episodes}
-            if finished:
-                metrics["reward"] = fmean(finished)
+            metrics = self.act()
             yield metrics | (self.learn() if self.step >= self.config.learning_starts else {})
 
 
@@ -171,11 +161,12 @@ def train(
 ) -> Result:
     """Learn Q in a vector of worlds; the result's `policy` is ε-greedy on `policy.q`, with the ε it ended with.
 
-    With a checkpoint, `resume=True` goes on from it; the worlds themselves are not saved and begin new episodes.
+    With a checkpoint, `resume=True` goes on from it, in the middle of the episodes: the run is to the bit the one that
+    was not stopped.
 
     Raises:
         ValueError: worlds whose states are not vectors or whose actions are not discrete; more worlds than
-            `collect_steps`; Q has become NaN.
+            `collect_steps`; Q has become NaN; with a checkpoint, worlds that cannot be saved (`rlcore.envs.snapshot`).
 
     Source: Mnih et al. (2015), "Human-level control through deep reinforcement learning", algorithm 1.
     """

@@ -1,5 +1,6 @@
 """DQN: its targets by hand, its parts one by one, and the probes, whose values are known. CartPole: see benchmarks."""
 
+import signal
 from dataclasses import replace
 
 import gymnasium as gym
@@ -122,7 +123,7 @@ def test_schedules_by_hand():
 
 def test_the_target_network_stands_still_between_copies():
     learner = agent(replace(SMALL, gradient_steps=1, target_every=3))
-    learner.act(None)
+    learner.act()
     same = []
     for _ in range(6):
         learner.learn()
@@ -133,11 +134,8 @@ def test_the_target_network_stands_still_between_copies():
 
 def test_returns_of_episodes_that_go_over_a_round():
     learner = agent(replace(SMALL, collect_steps=8), "Probe6-v0", num_envs=2)  # 4 steps a round, 10 an episode
-    trajectory, finished = None, []
-    for _ in range(6):
-        trajectory = learner.act(trajectory)
-        finished.append(learner.finished_returns(trajectory))
-    assert finished == [[], [], [10.0, 10.0], [], [], [10.0, 10.0]]
+    rewards = [learner.act().get("reward") for _ in range(6)]
+    assert rewards == [None, None, 10.0, None, None, 10.0] and learner.worlds.finished == [10.0, 10.0]
 
 
 def test_counts_real_steps_only():
@@ -153,29 +151,56 @@ def test_the_same_seed_gives_the_same_network():
     assert first[0] == first[1] != first[2]
 
 
-def test_stopping_and_going_on(tmp_path):
-    """What is saved is all that the next update depends on, except for the worlds."""
-    config = replace(SMALL, total_steps=256)
-    file, learner = tmp_path / "dqn.safetensors", agent(config)
+def press_ctrl_c(step):
+    def observe(metrics):
+        if metrics["step"] >= step:
+            signal.raise_signal(signal.SIGINT)
 
-    def stop(metrics):
-        if metrics["step"] >= 128:
-            raise KeyboardInterrupt
+    return observe
 
-    with pytest.raises(KeyboardInterrupt):
-        train(gym.make_vec("Probe5-v0", num_envs=4), config, 0, observe=stop, checkpoint=file)
-    assert not file.exists()  # the hard way leaves nothing half written
-    whole = train(gym.make_vec("Probe5-v0", num_envs=4), config, 0, checkpoint=file)
-    again = train(gym.make_vec("Probe5-v0", num_envs=4), config, 0, checkpoint=file, resume=True)
-    assert again.history == whole.history  # it was finished: nothing is done twice
+
+@pytest.mark.parametrize("world", [
+    lambda: gym.make_vec("Probe6-v0", num_envs=4),  # episodes of 10 steps, rounds of 16
+    lambda: gym.make_vec("CartPole-v1", num_envs=4),
+    lambda: gym.make_vec("RobotDog-v0", num_envs=4, wind=1.0, autoreset_mode="SameStep"),
+    lambda: gym.make_vec("CartPole-v1", num_envs=4, vectorization_mode="sync"),
+])  # fmt: skip
+def test_stopped_by_hand_and_going_on_in_the_middle_of_episodes(world, tmp_path):
+    """To the bit the run that was not stopped: the history, the policy and its ε, and what is saved."""
+    config, file = replace(SMALL, total_steps=512, gradient_steps=5, exploration_fraction=1.0), tmp_path / "dqn"
+    whole = train(world(), config, 0, checkpoint=tmp_path / "whole")
+    half = train(world(), config, 0, observe=press_ctrl_c(250), checkpoint=file)
+    assert half.interrupted and half.history == whole.history[: len(half.history)]
+    assert 0 < len(half.history) < len(whole.history)
+    again = train(world(), config, 0, checkpoint=file, resume=True)
+    assert again.history == whole.history and not again.interrupted
+    assert again.policy.epsilon == whole.policy.epsilon
     for a, b in zip(whole.policy.parameters(), again.policy.parameters(), strict=True):
         assert torch.equal(a, b)
-    Checkpoint(file, learner).load()
-    twin = agent(config)
-    Checkpoint(file, twin).load()
-    assert learner.learn() == twin.learn() and learner.updates == twin.updates
+    twins = [DQN(world(), config, 0) for _ in range(2)]
+    for twin, name in zip(twins, ("dqn", "whole"), strict=True):
+        Checkpoint(tmp_path / name, twin).load()
+    assert twins[0].act() == twins[1].act() and twins[0].learn() == twins[1].learn()
+    finished = train(world(), config, 0, checkpoint=file, resume=True)  # nothing is done twice
+    assert finished.history == whole.history and finished.policy.epsilon == whole.policy.epsilon
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    file, envs = tmp_path / "dqn", gym.make_vec("Probe5-v0", num_envs=4)
+    train(envs, replace(SMALL, total_steps=64), 0, checkpoint=file)
     with pytest.raises(CheckpointError, match=r"gamma is 0\.9 there and 0\.5 here"):
-        train(gym.make_vec("Probe5-v0", num_envs=4), replace(config, gamma=0.5), 0, checkpoint=file, resume=True)
+        train(envs, replace(SMALL, total_steps=64, gamma=0.5), 0, checkpoint=file, resume=True)
+    with pytest.raises(CheckpointError, match=r"Probe5.* does not fit|probe is not what it was"):
+        train(gym.make_vec("Probe4-v0", num_envs=4), replace(SMALL, total_steps=64), 0, checkpoint=file, resume=True)
+
+
+def test_a_hard_stop_leaves_nothing_half_written(tmp_path):
+    def stop(metrics):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(gym.make_vec("Probe5-v0", num_envs=4), SMALL, 0, observe=stop, checkpoint=tmp_path / "dqn")
+    assert not (tmp_path / "dqn").exists()
 
 
 BAD = {

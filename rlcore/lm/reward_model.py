@@ -14,9 +14,11 @@ from rlcore.lm.model import save_model
 from rlcore.lm.scalar_head import ScalarModel, check_positions, check_same_tokenizer
 from rlcore.lm.tokenizer import encode
 from rlcore.policies import LanguagePolicy
+from rlcore.tasks.formats import check_columns
 from rlcore.trajectory import last_steps
 from rlcore.validate import check_bool, check_same_shape
 
+PAIR = ("prompt", "chosen", "rejected")  # the columns of a preference, TRL's
 CHUNK = 256  # texts per forward pass where nothing is learned: bounds the memory
 
 
@@ -107,9 +109,9 @@ class RewardModel(ScalarModel):
         deviations of held-out answers a reward can be compared with a KL penalty, and β means the same for every model.
 
         Raises:
-            ValueError: columns that are missing, fewer than two texts, or scores that are all equal.
+            ValueError: columns that are missing, a row that is no pair, or scores that are all equal.
         """
-        check_pairs(dataset)
+        check_columns(dataset, *PAIR)
         prompts = list(dataset["prompt"])
         scores = torch.cat([self.score(prompts, list(dataset[name])) for name in ("chosen", "rejected")])  # [2N]
         raw = scores * self.std + self.mean
@@ -173,12 +175,3 @@ def trim(tokens: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
     """Cut off the columns on the right that are padding in every row."""
     width = int(real.any(0).nonzero()[-1]) + 1
     return tokens[:, :width], real[:, :width]
-
-
-def check_pairs(dataset: Dataset) -> None:
-    """Require preferences in TRL's format: columns `prompt`, `chosen`, `rejected`, and at least one row."""
-    if not {"prompt", "chosen", "rejected"} <= set(dataset.column_names):
-        raise ValueError("dataset must have the columns 'prompt', 'chosen' and 'rejected', but has "
-                         f"{dataset.column_names}")
-    if len(dataset) == 0:
-        raise ValueError("dataset is empty: there is no pair to compare")

@@ -9,8 +9,9 @@ from datasets import Dataset
 from torch import Tensor
 
 from rlcore.checkpoint import Resumable
-from rlcore.lm.reward_model import RewardModel, check_pairs, trim
+from rlcore.lm.reward_model import PAIR, RewardModel, trim
 from rlcore.losses import preference_loss
+from rlcore.tasks.formats import check_columns
 from rlcore.validate import check_fraction, check_positive
 
 
@@ -103,16 +104,8 @@ def train_reward_model(
 
 def pack_pairs(model: RewardModel, dataset: Dataset) -> tuple[Tensor, Tensor]:
     """Tokens `[N, 2, T]` of the chosen and the rejected text of each pair, and which are real, `[N, 2, T]` bool."""
-    check_pairs(dataset)
-    columns = [list(dataset[name]) for name in ("prompt", "chosen", "rejected")]
-    for row, (_, chosen, rejected) in enumerate(zip(*columns, strict=True)):
-        for name, text in (("chosen", chosen), ("rejected", rejected)):
-            if not text.strip():
-                raise ValueError(f"dataset row {row}: {name} is empty, so there is nothing to prefer or to reject")
-        if chosen.split() == rejected.split():
-            raise ValueError(f"dataset row {row}: chosen and rejected are the same text {chosen!r}; nobody can prefer "
-                             "one of them, so leave the pair out")
-    prompts, chosen, rejected = columns
+    check_columns(dataset, *PAIR)
+    prompts, chosen, rejected = (list(dataset[name]) for name in PAIR)
     both = [text for pair in zip(chosen, rejected, strict=True) for text in pair]
     tokens, real = model.pack([prompt for prompt in prompts for _ in range(2)], both)  # [2N, T]
     return tokens.unflatten(0, (-1, 2)), real.unflatten(0, (-1, 2))
@@ -131,9 +124,9 @@ def pairwise_accuracy(model: RewardModel, dataset: Dataset) -> PairwiseAccuracy:
     accuracy = mean 1[r_chosen > r_rejected],  standard error = sd / √N
 
     Raises:
-        ValueError: columns that are missing, or fewer than two pairs.
+        ValueError: columns that are missing, a row that is no pair, or fewer than two of them.
     """
-    check_pairs(dataset)
+    check_columns(dataset, *PAIR)
     if len(dataset) < 2:
         raise ValueError(f"dataset must have at least 2 pairs for a standard error, but has {len(dataset)}")
     prompts = list(dataset["prompt"])

@@ -301,10 +301,10 @@ def test_what_cannot_be_compared_is_named_with_its_row():
         data = {"prompt": ["a", "a"], "chosen": ["b", "b"], "rejected": ["a", "a"]} | columns
         return train_reward_model(model, Dataset.from_dict(data), RewardModelConfig(), 0)
 
-    with pytest.raises(ValueError, match="dataset row 1: chosen and rejected are the same text 'bb'"):
+    with pytest.raises(ValueError, match="dataset, row 1: chosen and rejected are the same text, 'bb'"):
         train(chosen=["b", "bb"], rejected=["a", "bb"])
     for name in ("chosen", "rejected"):
-        with pytest.raises(ValueError, match=f"dataset row 1: {name} is empty"):
+        with pytest.raises(ValueError, match=f"dataset, row 1: {name} is empty"):
             train(**{name: ["ab", ""]})
     with pytest.raises(ValueError, match=r"a text of 7 tokens \(with its EOS\), but the model has only 6 positions"):
         train(prompt=["a", "aaaaa"])
@@ -313,7 +313,7 @@ def test_what_cannot_be_compared_is_named_with_its_row():
         train(prompt=[], chosen=[], rejected=[])
     for use in (lambda d: train_reward_model(model, d, RewardModelConfig(), 0), model.normalize_on,
                 lambda d: pairwise_accuracy(model, d)):
-        with pytest.raises(ValueError, match=r"'prompt', 'chosen' and 'rejected', but has \['prompt', 'chosen'"):
+        with pytest.raises(ValueError, match=r"'prompt', 'chosen', 'rejected', but has \['prompt', 'chosen'"):
             use(PAIRS.remove_columns("rejected"))
     with pytest.raises(ValueError, match="at least 2 pairs for a standard error, but has 1"):
         pairwise_accuracy(model, PAIRS.select([0]))

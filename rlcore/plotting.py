@@ -153,10 +153,15 @@ def _gif(frames: list[Image.Image], milliseconds: float) -> bytes:
     durations = [milliseconds] * (len(frames) - 1) + [1500]
     for colours, scale in ((64, 1.0), (32, 1.0), (32, 0.8), (16, 0.8), (16, 0.5)):
         size = (round(scale * frames[0].width), round(scale * frames[0].height))
-        palette = frames[-1].quantize(colours)
-        small = [frame.resize(size).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-        data = io.BytesIO()
-        small[0].save(data, "GIF", save_all=True, append_images=small[1:], duration=durations, loop=0, optimize=True)
-        if data.tell() <= LARGEST:
-            return data.getvalue()
-    raise ValueError(f"an animation must stay under {LARGEST} bytes, but is {data.tell()}: give it a smaller width")
+        data = encode_gif([frame.resize(size) for frame in frames], durations, frames[-1].quantize(colours))
+        if len(data) <= LARGEST:
+            return data
+    raise ValueError(f"an animation must stay under {LARGEST} bytes, but is {len(data)}: give it a smaller width")
+
+
+def encode_gif(frames: list[Image.Image], durations: list[float], palette: Image.Image) -> bytes:
+    """Frames of one size as an endless GIF, in the colours of one quantized image; durations in milliseconds."""
+    first, *others = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    data = io.BytesIO()
+    first.save(data, "GIF", save_all=True, append_images=others, duration=durations, loop=0, optimize=True)
+    return data.getvalue()

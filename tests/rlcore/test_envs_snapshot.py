@@ -223,6 +223,7 @@ def test_pictures_are_left_out(monkeypatch):
     blind.reset(seed=1)
     restore_worlds(watched, world_state(blind))
     assert np.array_equal(watched.render()[:100], picture[:100])
+    assert watched.unwrapped.render_mode == "rgb_array" and blind.unwrapped.render_mode is None
 
 
 def test_the_dice_of_a_space_are_state_too():

@@ -23,8 +23,9 @@ PATIENCE = 20  # rounds without a pair until the policy is said to have only one
 def sample_pairs(policy: LanguagePolicy, prompts: Dataset, size: int, max_new_tokens: int, seed: int = 0) -> Dataset:
     """Two different replies to each of `size` requests, drawn from `prompts` with replacement.
 
-    Columns: `prompt`, `first`, `second`. A pair of equal texts, or with an empty one, is drawn again; the first n pairs
-    are the same whatever the size.
+    Columns: `prompt`, `first`, `second`. A pair of equal texts, or with an empty one, is left out and another
+    request asked, so a request that the policy always answers alike is rare among the pairs. The first n pairs are
+    the same whatever the size.
 
     Raises:
         ValueError: size below 1, no column `prompt`, or a policy that hardly ever gives two different answers.

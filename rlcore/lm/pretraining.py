@@ -54,6 +54,8 @@ class Pretraining(Resumable):
     def __init__(self, policy: LanguagePolicy, corpus: Dataset, config: PretrainingConfig, seed: int = 0):
         check_columns(corpus, "text", name="corpus")
         self.tokens, self.weights = pack_texts(policy.tokenizer, list(corpus["text"]), config.reaction_weight)
+        if not self.weights.any():
+            raise ValueError("corpus holds no text of two tokens: there is nothing to predict")
         longest, limit = self.tokens.shape[1], getattr(policy.model.config, "n_positions", None)
         if limit is not None and longest > limit:
             raise ValueError(f"corpus has a text of {longest} tokens, but the model has only {limit} positions")
@@ -96,7 +98,7 @@ def pretrain(
     To stop and resume, hand a `Pretraining` and its steps to `recorder.run`.
 
     Raises:
-        ValueError: no column `text`, an empty text (the row is named), a word that the tokenizer does not know, or a
-            text longer than the model's positions.
+        ValueError: no column `text`, an empty text (the row is named), a word that the tokenizer does not know, no text
+            of two tokens, or one longer than the model's positions.
     """
     return Pretraining(policy, corpus, config, seed).steps()

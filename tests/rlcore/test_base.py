@@ -4,8 +4,9 @@ import pytest
 import torch
 from tiny_lm import weights
 
-from rlcore.lm import SFTConfig, base
-from rlcore.lm.base import BASES, addition_base, addition_sft
+from rlcore.lm import PretrainingConfig, SFTConfig, answer, base
+from rlcore.lm.base import BASES, addition_base, addition_sft, assistant_base, assistant_sft
+from rlcore.tasks.assistant import assistant_prompts, grammatical
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +19,9 @@ def small_and_apart(monkeypatch, tmp_path):
     monkeypatch.setattr(base, "ADDITION_SFT", config)
     monkeypatch.setattr(base.addition_sft, "__defaults__", (None, config))
     monkeypatch.setattr(base, "PROBE", 8)
+    monkeypatch.setattr(base, "ASSISTANT_MODEL", base.ASSISTANT_MODEL | {"layers": 1, "width": 32, "heads": 2})
+    monkeypatch.setattr(base, "ASSISTANT_CORPUS", 300)
+    monkeypatch.setattr(base, "ASSISTANT_PRETRAINING", PretrainingConfig(steps=3, batch_size=4, reaction_weight=4.0))
     return tmp_path
 
 
@@ -42,3 +46,25 @@ def test_a_policy_that_can_do_it_already_stays_as_it_is():
     before, seen = weights(policy), []
     addition_sft(policy, 0, seen.append, SFTConfig(target_accuracy=0.0))
     assert torch.equal(weights(policy), before) and [set(row) for row in seen] == [{"step", "accuracy"}]
+
+
+def test_the_assistants_base_is_trained_once_and_found_again(capfd, small_and_apart):
+    steps = []
+    first = assistant_base(progress=lambda metrics: steps.append(metrics["step"]))
+    assert steps == [0, 1, 2] and first.model.config.n_positions == 10 + 28 + 1 and len(first.tokenizer) == 94
+    again = assistant_base(progress=lambda metrics: pytest.fail("it was there already"))
+    assert torch.equal(weights(first), weights(again)) and not again.model.training
+    assert not torch.equal(weights(assistant_base(seed=1, progress=lambda metrics: None)), weights(first))
+    assert capfd.readouterr().err == ""  # somebody listened, so there was no bar
+    assistant_base(seed=2)
+    assert "reads what people said" in capfd.readouterr().err and BASES["assistant"] is assistant_base
+
+
+def test_shown_how_a_good_assistant_replies_it_does_so():
+    policy, seen = assistant_base(progress=lambda metrics: None), []
+    config = SFTConfig(batch_size=16, lr=1e-2, warmup_steps=10, max_steps=60)
+    assistant_sft(policy, 0, seen.append, config)
+    assert [row["step"] for row in seen] == list(range(60)) and seen[-1]["loss"] < 0.5 * seen[0]["loss"]
+    prompts = assistant_prompts("train").select(range(40))
+    sentences = [x == 0 for x in grammatical(prompts["prompt"], answer(policy, prompts, 28))]
+    assert sum(sentences) > 30

@@ -134,13 +134,23 @@ class MLPPolicy(Policy):
         """States `[..., state_size]` -> batch shape `[...]`."""
         return Categorical(logits=self.network(states))
 
+    # Acting and scoring are asked for so often that building a `Categorical` each time would cost as much as the
+    # network itself. These two say the same as those of every policy.
     @torch.no_grad()
     def act(self, states: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """As for every policy, only cheaper: acting is asked for at every step, so no distribution is built."""
+        """As for every policy, without building a distribution."""
         log_probs = self.network(states).log_softmax(-1)  # [..., A]
         rows = log_probs.view(-1, log_probs.shape[-1])
         actions = torch.multinomial(rows.exp(), 1, generator=generator)  # [N, 1]
         return actions.view(states.shape[:-1]), rows.gather(-1, actions).view(states.shape[:-1])
+
+    def evaluate_actions(self, states: Tensor, actions: Tensor, mask: Tensor, entropy: bool = False):
+        """As for every policy, without building a distribution."""
+        log_pi = self.network(states).log_softmax(-1)  # [B, T, A]
+        log_probs = log_pi.gather(-1, actions[..., None]).squeeze(-1)  # [B, T]
+        check_same_shape(log_probs=log_probs, mask=mask)
+        spread = -(log_pi.exp() * log_pi).sum(-1).masked_fill(~mask, 0.0) if entropy else None
+        return log_probs.masked_fill(~mask, 0.0), spread
 
 
 @contextmanager

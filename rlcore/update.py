@@ -69,15 +69,15 @@ def policy_update(
     skip = skip_zero_advantages and kl_coef == 0 and entropy_coef == 0 and value is None
     log = defaultdict(list)
     for _ in range(epochs):
-        for rows in _minibatches(len(batch), minibatch_size, generator):
-            whole = batch.mask[rows]  # [M, T]
-            learning = (batch.advantages[rows] * whole).any(-1) if skip else whole.any(-1)  # [M]
+        for minibatch in _minibatches(batch, minibatch_size, generator):
+            whole = minibatch.mask  # [M, T]
+            learning = (minibatch.advantages * whole).any(-1) if skip else whole.any(-1)  # [M]
             if not learning.any():
                 continue
             optimizer.zero_grad(set_to_none=True)
             step = defaultdict(float)
-            for part in rows[learning].split(micro_batch_size or len(rows)):
-                micro = batch.rows(part)
+            for rows in learning.nonzero()[:, 0].split(micro_batch_size or len(minibatch)):
+                micro = minibatch if len(rows) == len(minibatch) else minibatch.rows(rows)
                 log_probs, entropy = policy.evaluate_actions(
                     micro.states, micro.actions, micro.mask, entropy=entropy_coef != 0
                 )
@@ -113,11 +113,14 @@ def _policy_loss(log_probs: Tensor, micro: Batch, clip: float | tuple[float, flo
     return ppo_clip_loss(log_probs, micro.log_probs, micro.advantages, clip)
 
 
-def _minibatches(rows: int, size: int | None, generator: torch.Generator | None) -> Iterator[Tensor]:
-    """Row numbers, shuffled and cut into minibatches; in order where one minibatch holds them all."""
-    if size is None or size >= rows:
-        return iter([torch.arange(rows)])
-    return iter(torch.randperm(rows, generator=generator).split(size))
+def _minibatches(batch: Batch, size: int | None, generator: torch.Generator | None) -> Iterator[Batch]:
+    """The rows, shuffled and cut into minibatches; in order where one minibatch holds them all."""
+    if size is None or size >= len(batch):
+        yield batch
+        return
+    shuffled = batch.rows(torch.randperm(len(batch), generator=generator))
+    for start in range(0, len(batch), size):
+        yield shuffled.rows(slice(start, start + size))
 
 
 def _check(batch: Batch, epochs: int, minibatch_size: int | None, micro_batch_size: int | None, kl_coef: float,

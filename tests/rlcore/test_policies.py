@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from tiny_lm import tiny_policy
-from torch.distributions import Independent, Normal
+from torch.distributions import Independent, Laplace, Normal
 
 from rlcore.policies import (
     LanguagePolicy,
@@ -117,11 +117,37 @@ def test_samples_follow_the_distribution_and_the_generator():
 def test_what_cannot_work_is_named():
     with pytest.raises(NotImplementedError, match=r"Policy must define forward\(states\) -> Distribution"):
         Policy().act(torch.zeros(1))
-    with pytest.raises(ValueError, match="generator works with Categorical, but the policy gave a Independent"):
-        Gaussian().act(torch.zeros(2), torch.Generator())
+    with pytest.raises(ValueError, match="generator works with Categorical and Normal, but the policy gave a Laplace"):
+        sample(Independent(Laplace(torch.zeros(2), 1.0), 1), torch.Generator())
     with pytest.raises(ValueError, match=r"log_probs \(2, 4\), mask \(4,\)"):
         states = torch.zeros(2, 4).long()
         filled_table().evaluate_actions(states, states, torch.ones(4).bool())
+
+
+def test_continuous_actions_can_be_drawn_from_one_s_own_generator():
+    states = torch.zeros(20_000, 2) + torch.tensor([1.0, -2.0])
+    actions, log_probs = Gaussian().act(states, torch.Generator().manual_seed(0))
+    # five standard errors: of a mean 0.5/√20000, of a standard deviation 0.5/√40000
+    assert ((actions.mean(0) - states[0]).abs() < 5 * 0.5 / 20_000**0.5).all()
+    assert ((actions.std(0) - 0.5).abs() < 5 * 0.5 / 40_000**0.5).all()
+    torch.testing.assert_close(log_probs, Gaussian()(states).log_prob(actions))
+    assert torch.equal(Gaussian().act(states, torch.Generator().manual_seed(0))[0], actions)
+
+
+@pytest.mark.parametrize("shape", [(3,), (4, 3), (2, 5, 3)])
+def test_the_cheap_way_of_a_network_policy_is_the_plain_one(shape):
+    torch.manual_seed(0)
+    policy, states = MLPPolicy(3, 4, (8,)).double(), torch.randn(shape, dtype=torch.float64)
+    actions, log_probs = policy.act(states, torch.Generator().manual_seed(1))
+    plain_actions, plain_log_probs = Policy.act(policy, states, torch.Generator().manual_seed(1))
+    assert torch.equal(actions, plain_actions)
+    torch.testing.assert_close(log_probs, plain_log_probs, rtol=0, atol=1e-13)
+    if len(shape) == 3:
+        mask = torch.tensor([[1, 1, 0, 1, 1], [1, 0, 0, 0, 1]]).bool()
+        for ours, plain in zip(policy.evaluate_actions(states, actions, mask, entropy=True),
+                               Policy.evaluate_actions(policy, states, actions, mask, entropy=True), strict=True):
+            torch.testing.assert_close(ours, plain, rtol=0, atol=1e-13)
+        assert policy.evaluate_actions(states, actions, mask)[1] is None
 
 
 def test_sample_keeps_every_batch_axis():

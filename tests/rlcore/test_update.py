@@ -1,6 +1,7 @@
 """The one optimisation loop: the same gradient however it is cut up, and nothing from masked places."""
 
 import math
+from dataclasses import replace
 
 import gymnasium as gym
 import pytest
@@ -21,7 +22,8 @@ from rlcore.losses import (
 from rlcore.policies import MLPPolicy, TabularPolicy
 from rlcore.rollout import collect
 from rlcore.trajectory import Batch
-from rlcore.update import policy_update
+from rlcore.update import policy_update, scale_lr
+from rlcore.values import TabularValue
 
 torch.set_num_threads(1)
 F64 = torch.float64
@@ -376,3 +378,87 @@ def test_it_learns_a_text():
         batch = Batch(text.states, text.actions, text.log_probs, advantages, text.mask)
         policy_update(policy, batch, optimizer, clip=0.2)
     assert rewards.mean() > 0.8  # "b" and then EOS
+
+
+# ---- a value function in the same step
+
+
+def with_returns(batch, seed=5):
+    g = torch.Generator().manual_seed(seed)
+    return replace(batch, returns=torch.randn(batch.mask.shape, generator=g, dtype=F64))
+
+
+def test_the_value_function_learns_in_the_same_step_with_its_weight():
+    policy, value = table(), TabularValue(4).double()
+    batch = with_returns(batch_for(policy))
+    for micro, minibatch in ((None, None), (2, None), (1, ROWS)):
+        twin, critic = table(), TabularValue(4).double()
+        optimizer = torch.optim.SGD([*twin.parameters(), *critic.parameters()], lr=1.0)
+        metrics = policy_update(twin, batch, optimizer, clip=0.2, value=critic, value_coef=0.3, max_grad_norm=NO_CLIP,
+                                micro_batch_size=micro, minibatch_size=minibatch)
+        # ∂/∂V(s) of mean ½ (V − G)² is Σ over the steps in s of (V − G) / steps, V = 0 at first
+        pull = torch.zeros(4, dtype=F64).index_add(0, batch.states[batch.mask], batch.returns[batch.mask])
+        torch.testing.assert_close(critic.values.detach(), 0.3 * pull / batch.mask.sum(), rtol=0, atol=1e-13)
+        torch.testing.assert_close(table().logits - twin.logits, plainly(policy, batch, token_mean).view(4, 3),
+                                   rtol=0, atol=1e-13)
+        loss = 0.5 * batch.returns[batch.mask].square().mean().item()
+        assert metrics["value_loss"] == pytest.approx(loss)
+        norm = math.hypot(plainly(policy, batch, token_mean).norm(), (0.3 * pull / batch.mask.sum()).norm())
+        assert metrics["grad_norm"] == pytest.approx(norm)  # of both together
+    assert (value.values == 0).all()
+
+
+def test_one_limit_for_both_gradients():
+    twin, critic = table(), TabularValue(4).double()
+    optimizer = torch.optim.SGD([*twin.parameters(), *critic.parameters()], lr=1.0)
+    policy_update(twin, with_returns(batch_for(table())), optimizer, clip=0.2, value=critic, max_grad_norm=0.01)
+    moved = torch.cat([(table().logits - twin.logits).flatten(), critic.values.detach()])
+    assert moved.norm().item() == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize("junk", [1e4, -1e4, math.inf, math.nan])
+def test_junk_returns_in_masked_places_change_nothing(junk):
+    results = []
+    for filling in (0.0, junk):
+        twin, critic = table(), TabularValue(4).double()
+        batch = with_returns(batch_for(twin))
+        batch = replace(batch, returns=batch.returns.masked_fill(~batch.mask, filling))
+        optimizer = torch.optim.SGD([*twin.parameters(), *critic.parameters()], lr=1.0)
+        policy_update(twin, batch, optimizer, clip=0.2, value=critic)
+        results.append((twin.logits.detach(), critic.values.detach()))
+    assert torch.equal(results[0][0], results[1][0]) and torch.equal(results[0][1], results[1][1])
+    assert results[0][1].isfinite().all()
+
+
+def test_with_a_value_function_no_row_is_skipped():
+    twin, critic = table(), TabularValue(4).double()
+    batch = with_returns(batch_for(twin, dead=range(ROWS)))
+    optimizer = torch.optim.SGD([*twin.parameters(), *critic.parameters()], lr=1.0)
+    policy_update(twin, batch, optimizer, clip=0.2, value=critic, skip_zero_advantages=True)
+    assert (critic.values != 0).any()
+
+
+def test_without_a_clip_it_is_the_plain_policy_gradient_whatever_the_ratio():
+    policy, batch = table(), batch_for(table(), off=1.0)
+    log_probs = policy(batch.states).log_prob(batch.actions)
+    loss = masked_mean(policy_gradient_loss(log_probs, batch.advantages), batch.mask)
+    expected = torch.autograd.grad(loss, policy.logits)[0].flatten()
+    got, metrics = step(policy, batch, clip=None)
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-13)
+    assert "clip_ratio" not in metrics
+
+
+def test_a_value_function_without_returns_is_named():
+    with pytest.raises(ValueError, match="no returns"):
+        step(table(), batch_for(table()), value=TabularValue(4).double())
+    with pytest.raises(ValueError, match="value_coef must be at least 0, but is -1"):
+        step(table(), with_returns(batch_for(table())), value=TabularValue(4).double(), value_coef=-1)
+
+
+def test_the_learning_rate_is_a_share_of_what_it_was():
+    weight = torch.nn.Parameter(torch.zeros(1))
+    other = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.Adam([{"params": [weight], "lr": 1e-3}, {"params": [other], "lr": 4e-3}])
+    for share in (0.5, 1.0, 0.25):  # of the first rates, not of the last ones
+        scale_lr(optimizer, share)
+        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([share * 1e-3, share * 4e-3])

@@ -13,8 +13,8 @@ import rlcore
 ROOT = Path(rlcore.__file__).parent
 HOUSE = [  # imports only ever point up
     "validate", "checkpoint", "trajectory", "replay", "returns", "losses", "prefix_tree", "policies", "values",
-    "networks", "update", "envs", "tasks", "lm", "rollout", "worlds", "recorder", "learner", "agents", "plotting",
-    "animation",
+    "networks", "update", "envs", "tasks", "lm", "rollout", "worlds", "probing", "recorder", "learner", "agents",
+    "plotting", "animation",
 ]  # fmt: skip
 MODULES = {
     ".".join(["rlcore", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__"): path

@@ -41,16 +41,22 @@ def is_harmless(value: Any) -> bool:
 def is_constant(value: Any, path: str) -> bool:
     """What must be the same in the worlds that go on, and is compared instead of being kept."""
     frozen = is_dataclass(value) and type(value).__dataclass_params__.frozen
-    return frozen or isinstance(value, Enum) or path.endswith(".P")  # P: the table of Gymnasium's toy worlds
+    return frozen or isinstance(value, Enum) or (path.endswith(".P") and isinstance(value, dict))  # Gymnasium's table
 
 
 def fingerprint(value: Any, path: str) -> str:
     """A constant's SHA-256, or an enum's name: equal where the constants are."""
     if isinstance(value, Enum):
         return f"{kind_of(value)}.{value.name}"
-    inner = {field.name: getattr(value, field.name) for field in fields(value)} if is_dataclass(value) else value
     pack = Pack()
-    text = json.dumps([kind_of(value), pack(inner, path + ":")])
+    if is_dataclass(value):
+        inner = {field.name: getattr(value, field.name) for field in fields(value)}
+        text = json.dumps([kind_of(value), pack(inner, path + ":")])
+    else:
+        try:
+            text = json.dumps(value, default=lambda number: number.tolist())  # large, but nothing else than numbers
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"{path} must be a table of numbers as in Gymnasium's toy worlds, but: {error}") from error
     return hashlib.sha256(text.encode() + b"".join(pack.parts)).hexdigest()
 
 

@@ -178,6 +178,12 @@ def test_what_cannot_be_taken_down_is_named(kind):
         world_state(gym.wrappers.OrderEnforcing(Chest(thing=thing)))
 
 
+def test_a_table_that_is_none_is_named():
+    for table in ({0: Engine()}, {(0, 1): 1.0}):
+        with pytest.raises(ValueError, match=r"envs\.P must be a table of numbers"):
+            world_state(Chest(P=table))
+
+
 OTHERS = {
     "fewer": (lambda: sync("CartPole-v1", NEXT), lambda: SyncVectorEnv([lambda: gym.make("CartPole-v1")] * 2),
               r"action_space is MultiDiscrete\(\[2 2\]\) here, but MultiDiscrete\(\[2 2 2\]\)"),

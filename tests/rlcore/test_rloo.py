@@ -132,6 +132,7 @@ def test_at_the_start_the_kl_is_0_and_the_reference_stays_where_it_was():
     history = list(made.steps())
     assert history[0]["kl"] == pytest.approx(0, abs=1e-12) and history[-1]["kl"] > 1e-6
     assert torch.equal(weights(made.reference), start) and not torch.equal(weights(made.policy), start)
+    assert not any(weight.requires_grad for weight in made.reference.parameters())
     assert agent().reference is None
 
 

@@ -187,6 +187,9 @@ class LanguagePolicy(Policy):
 
     def forward(self, states: Tensor) -> Categorical:
         """Tokens `[B, T]`, right-padded -> a distribution over the vocabulary with batch shape `[B, T]`."""
+        limit = getattr(self.model.config, "n_positions", None)
+        if limit is not None and states.shape[-1] > limit:
+            raise ValueError(f"states has texts of {states.shape[-1]} tokens, but the model has only {limit} positions")
         with evaluating(self.model):
             # Causality needs no mask; Transformers warns about padding if it is given none.
             everything = torch.ones_like(states)

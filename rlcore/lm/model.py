@@ -18,14 +18,32 @@ def small_gpt2(
 
     Everything is as in GPT-2, but for the sizes, and two choices that change no idea: no dropout (reinforcement
     learning scores the same tokens twice and needs the same answer), and torch's own tanh-GELU, which is faster.
+
+    Args:
+        tokenizer: its vocabulary, pad and EOS become the model's.
+        layers: how many blocks of attention and MLP.
+        width: numbers per token, a multiple of `heads`.
+        heads: how many attentions side by side in each block, with width / heads numbers each.
+        positions: the longest text, in tokens.
+        seed: of the first weights; the global generator stays as it is.
+        initializer_range: their standard deviation; a narrow model may want more than GPT-2's.
+
+    Raises:
+        ValueError: a size below 1, or a width that the heads do not divide.
     """
+    for name, size in (("layers", layers), ("width", width), ("heads", heads), ("positions", positions)):
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1, but is {size}")
+    if width % heads:
+        raise ValueError(f"width must be a multiple of heads={heads}, because each head gets an equal share of it, "
+                         f"but is {width}")
     config = GPT2Config(
         vocab_size=len(tokenizer),
-        n_positions=positions,  # the longest text, in tokens
+        n_positions=positions,
         n_layer=layers,
         n_embd=width,
         n_head=heads,
-        initializer_range=initializer_range,  # spread of the first weights: a narrow model may want more than GPT-2's
+        initializer_range=initializer_range,
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,

@@ -77,6 +77,17 @@ def test_the_small_gpt2_is_a_gpt2_without_dropout():
     assert not torch.equal(other.lm_head.weight, model.lm_head.weight)
 
 
+@pytest.mark.parametrize(("sizes", "message"), [
+    ({"layers": 0}, "layers must be at least 1, but is 0"),
+    ({"heads": 0}, "heads must be at least 1, but is 0"),
+    ({"positions": -1}, "positions must be at least 1, but is -1"),
+    ({"width": 10}, "width must be a multiple of heads=4, because each head gets an equal share of it, but is 10"),
+])
+def test_sizes_that_make_no_model_are_named(sizes, message):
+    with pytest.raises(ValueError, match=message):
+        small_gpt2(character_tokenizer("ab"), **{"layers": 1, "width": 8, "heads": 4, "positions": 4} | sizes)
+
+
 def test_transformers_own_generate_writes_the_same_greedy_text():
     policy = tiny_policy("ab", layers=2)
     for text in ("a", "abba", "bb"):

@@ -205,3 +205,10 @@ def test_evaluating_leaves_each_part_as_it_was():
     with evaluating(model):
         assert not any(module.training for module in model.modules())
     assert [module.training for module in model.modules()] == [True, False, True]
+
+
+def test_a_text_longer_than_the_model_is_named():
+    policy = tiny_policy("ab", positions=4)
+    assert policy(torch.full((2, 4), 2)).batch_shape == (2, 4)
+    with pytest.raises(ValueError, match="states has texts of 5 tokens, but the model has only 4 positions"):
+        policy(torch.full((2, 5), 2))

@@ -70,6 +70,9 @@ class RewardModel(ScalarModel):
     def score(self, prompts: Sequence[str], completions: Sequence[str]) -> Tensor:
         """Rewards `[B]` of texts. Each completion is closed with EOS; an empty one is a policy that stopped at once.
 
+        Every distinct text is computed once, so equal texts get equal rewards, to the bit: rounding never makes a
+        group of equal answers look as if there were something to learn from it.
+
         Raises:
             ValueError: one text where a list belongs, lists of unequal lengths, a text with words that the tokenizer
                 does not know, or one that is longer than the model's positions.
@@ -82,9 +85,13 @@ class RewardModel(ScalarModel):
                              f"{len(completions)}")
         if len(prompts) == 0:
             raise ValueError("prompts is empty")
-        tokens, real = self.pack(prompts, completions)
-        chunks = zip(tokens.split(CHUNK), real.split(CHUNK), strict=True)
-        return torch.cat([self(*trim(*chunk)) for chunk in chunks])  # [B]
+        texts = list(zip(prompts, completions, strict=True))
+        number = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+        tokens, real = self.pack(*zip(*number, strict=True))
+        order = real.sum(-1).argsort()  # short texts together: less padding
+        chunks = [trim(tokens[rows], real[rows]) for rows in order.split(CHUNK)]
+        scores = torch.cat([self(*chunk) for chunk in chunks])[order.argsort()]  # of the distinct texts
+        return scores[[number[text] for text in texts]]  # [B]
 
     def reward(self, prompts: Sequence[str], completions: Sequence[str], **columns) -> list[float]:
         """`score` as a reward function in TRL's convention: hand `model.reward` to whatever takes one."""

@@ -76,11 +76,21 @@ def test_the_score_of_a_text_is_read_at_the_eos_that_closes_it(pad_is_eos):
 
 def test_many_texts_are_scored_in_chunks_and_in_order(monkeypatch):
     model = tiny_model()
-    prompts, completions = ["a", "b"] * 4, ["b" * (1 + i) for i in range(8)]
+    prompts, completions = ["a", "b"] * 4, ["b" * (1 + 3 * i % 8) for i in range(8)]  # of lengths 1, 4, 7, 2 …
     whole = model.score(prompts, completions)
     monkeypatch.setattr("rlcore.lm.reward_model.CHUNK", 3)
     torch.testing.assert_close(model.score(prompts, completions), whole, rtol=0, atol=1e-12)
     assert len(set(whole.tolist())) == 8 and not whole.requires_grad
+
+
+def test_equal_texts_get_equal_rewards_to_the_bit(monkeypatch):
+    monkeypatch.setattr("rlcore.lm.reward_model.CHUNK", 2)
+    model = tiny_model(dtype=torch.float32)
+    prompts, completions = ["a", "ab", "a", "b", "ab", "a"] * 3, ["b", "aabb", "b", "bbb", "bb", "b"] * 3
+    scores = model.score(prompts, completions)
+    assert len(set(scores.tolist())) == 4  # (a, b) stands there nine times, the others three times each
+    for i in range(6):
+        assert scores[i].item() == pytest.approx(model.score(prompts[i : i + 1], completions[i : i + 1]).item())
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

@@ -101,7 +101,8 @@ class Checkpoint:
         try:
             with safe_open(self.path, "pt") as file:
                 about = json.loads((file.metadata() or {}).get("rlcore", "{}"))
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
+                # Copies: where a tensor begins in memory decides about the last bit of what is computed from it.
+                tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, ValueError) as error:
             raise CheckpointError(f"{self.path} is damaged or truncated ({error}). "
                                   "Delete it and start afresh; nothing else is lost.") from error

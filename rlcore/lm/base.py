@@ -91,7 +91,7 @@ def addition_sft(
 def assistant_base(seed: int = 0, progress: Progress | None = None) -> LanguagePolicy:
     """A GPT-2 that has read the assistant world: fluent, and as often rude, wrong or long as what it read; cached.
 
-    It is the reference of RLHF, and where reward models start. Its gold reward is about 0; the best possible is 2.15.
+    It is the reference of RLHF, and where reward models start. Its gold reward is below 0.2; the best possible is 2.15.
     What follows its EOS is the user's reaction, which it has learned to foresee but is never asked to write; so it
     knows at EOS what a reply is worth. `progress` is shown the metrics of each step; by default that is a bar.
     """

@@ -77,6 +77,13 @@ def test_the_small_gpt2_is_a_gpt2_without_dropout():
     assert not torch.equal(other.lm_head.weight, model.lm_head.weight)
 
 
+def test_the_spread_of_the_first_weights_is_gpt2s_or_what_is_asked_for():
+    tokenizer, size = character_tokenizer("abc"), {"layers": 1, "width": 64, "heads": 1, "positions": 100}
+    for options, spread in (({}, 0.02), ({"initializer_range": 0.08}, 0.08)):
+        first = small_gpt2(tokenizer, **size, **options).transformer.wpe.weight  # 6400 numbers: the sd to about 1 %
+        assert first.std().item() == pytest.approx(spread, rel=0.05)
+
+
 @pytest.mark.parametrize(("sizes", "message"), [
     ({"layers": 0}, "layers must be at least 1, but is 0"),
     ({"heads": 0}, "heads must be at least 1, but is 0"),

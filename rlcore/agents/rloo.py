@@ -4,16 +4,15 @@ What changed since REINFORCE: each prompt is answered G times, and an answer is 
 Why: a fair comparison without a value function to train; it costs sampling, which a language model does in batches.
 """
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from rlcore.learner import Learner
 from rlcore.lm.prompts import Prompts
+from rlcore.lm.reference import frozen_copy, log_probs_of
 from rlcore.losses import Reduction, kl_estimate, length_mean, token_mean
 from rlcore.policies import LanguagePolicy
 from rlcore.recorder import Metrics, Result, run
@@ -60,7 +59,7 @@ class RLOO(Learner):
             raise ValueError("group_size of the world must be at least 2 (one answer has no others to be compared "
                              f"with), but is {world.group_size}")
         super().__init__(policy, None, world, config, seed)
-        self.reference = copy.deepcopy(policy).requires_grad_(False) if config.kl_coef else None
+        self.reference = frozen_copy(policy) if config.kl_coef else None
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """AdamW without weight decay, as language models are fine-tuned."""
@@ -68,18 +67,15 @@ class RLOO(Learner):
 
     def settings(self) -> dict:
         """The config, and what decides about the samples: the policy's temperature and the world's sizes."""
-        world = self.world
-        return super().settings() | {
-            "temperature": self.policy.temperature, "prompts_per_step": world.prompts_per_step,
-            "group_size": world.group_size, "max_new_tokens": world.max_new_tokens,
-        }  # fmt: skip
+        return super().settings() | {"temperature": self.policy.temperature} | self.world.settings()
 
     def learn(self, trajectory: Trajectory) -> Metrics:
         """Compare each answer with the others, then one step up the gradient."""
         config, mask = self.config, trajectory.mask
         rewards = trajectory.rewards.sum(-1)  # [P·G]
-        ref_log_probs = self._reference_log_probs(trajectory)  # [P·G, T] or None
-        if ref_log_probs is not None:
+        ref_log_probs = None
+        if self.reference is not None:
+            ref_log_probs = log_probs_of(self.reference, trajectory)  # [P·G, T]
             log_ratios = kl_estimate(trajectory.log_probs, ref_log_probs, "k1").sum(-1)  # log π(y|x) − log ref(y|x)
             rewards = rewards - config.kl_coef * log_ratios
         advantages = leave_one_out_advantages(rewards.view(-1, self.world.group_size))  # [P, G]
@@ -91,12 +87,6 @@ class RLOO(Learner):
             self.policy, batch, self.optimizer, clip=None, micro_batch_size=config.micro_batch_size,
             reduce=config.reduce, max_grad_norm=config.max_grad_norm, skip_zero_advantages=True,
         )
-
-    @torch.no_grad()
-    def _reference_log_probs(self, trajectory: Trajectory) -> Tensor | None:
-        if self.reference is None:
-            return None
-        return self.reference.evaluate_actions(trajectory.states, trajectory.actions, trajectory.mask)[0]
 
 
 def train(

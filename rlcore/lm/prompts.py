@@ -58,6 +58,11 @@ class Prompts:
         """What was written and what it was worth, and how many tokens were written since the beginning."""
         return describe_answers(trajectory, self.group_size) | {"num_tokens": self.num_tokens}
 
+    def settings(self) -> dict:
+        """What two runs must have in common for one to go on where the other stopped."""
+        return {"prompts_per_step": self.prompts_per_step, "group_size": self.group_size,
+                "max_new_tokens": self.max_new_tokens}
+
     def state_dict(self) -> dict:
         """How much was written. What is asked next is up to the generator alone."""
         return {"num_tokens": self.num_tokens}

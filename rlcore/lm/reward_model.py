@@ -19,7 +19,7 @@ from rlcore.trajectory import last_steps
 from rlcore.validate import check_bool, check_same_shape
 
 PAIR = ("prompt", "chosen", "rejected")  # the columns of a preference, TRL's
-CHUNK = 256  # texts per forward pass where nothing is learned: bounds the memory
+PIECE = 32  # texts per forward pass
 
 
 class RewardModel(ScalarModel):
@@ -66,6 +66,12 @@ class RewardModel(ScalarModel):
         values = self.per_token(tokens, attention_mask.long())  # [B, T]
         return (values[last_steps(attention_mask)] - self.mean) / self.std  # [B]
 
+    def by_length(self, tokens: Tensor, attention_mask: Tensor) -> Tensor:
+        """As `forward`, for right-padded texts, in pieces of similar length: the same `[B]`, with less padding."""
+        order = attention_mask.sum(-1).argsort()
+        pieces = [self(*_trim(tokens[rows], attention_mask[rows])) for rows in order.split(PIECE)]
+        return torch.cat(pieces)[order.argsort()]  # [B]
+
     @torch.no_grad()
     def score(self, prompts: Sequence[str], completions: Sequence[str]) -> Tensor:
         """Rewards `[B]` of texts. Each completion is closed with EOS; an empty one is a policy that stopped at once.
@@ -88,10 +94,7 @@ class RewardModel(ScalarModel):
         texts = list(zip(prompts, completions, strict=True))
         number = {text: i for i, text in enumerate(dict.fromkeys(texts))}
         tokens, real = self.pack(*zip(*number, strict=True))
-        order = real.sum(-1).argsort()  # short texts together: less padding
-        chunks = [trim(tokens[rows], real[rows]) for rows in order.split(CHUNK)]
-        scores = torch.cat([self(*chunk) for chunk in chunks])[order.argsort()]  # of the distinct texts
-        return scores[[number[text] for text in texts]]  # [B]
+        return self.by_length(tokens, real)[[number[text] for text in texts]]  # [B]
 
     def reward(self, prompts: Sequence[str], completions: Sequence[str], **columns) -> list[float]:
         """`score` as a reward function in TRL's convention: hand `model.reward` to whatever takes one."""
@@ -178,7 +181,7 @@ def load_reward_model(folder: str | Path) -> RewardModel:
     return model
 
 
-def trim(tokens: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+def _trim(tokens: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
     """Cut off the columns on the right that are padding in every row."""
     width = int(real.any(0).nonzero()[-1]) + 1
     return tokens[:, :width], real[:, :width]

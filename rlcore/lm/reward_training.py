@@ -9,7 +9,7 @@ from datasets import Dataset
 from torch import Tensor
 
 from rlcore.checkpoint import Resumable
-from rlcore.lm.reward_model import PAIR, RewardModel, trim
+from rlcore.lm.reward_model import PAIR, RewardModel
 from rlcore.losses import preference_loss
 from rlcore.tasks.formats import check_columns
 from rlcore.validate import check_fraction, check_positive
@@ -52,8 +52,8 @@ class RewardModelTraining(Resumable):
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr * self._schedule()
         rows = self._rows()
-        tokens, real = trim(self.tokens[rows].flatten(0, 1), self.real[rows].flatten(0, 1))  # [2B, T]
-        chosen, rejected = self.policy(tokens, real).view(-1, 2).unbind(-1)  # [B] each
+        rewards = self.policy.by_length(self.tokens[rows].flatten(0, 1), self.real[rows].flatten(0, 1))  # [2B]
+        chosen, rejected = rewards.view(-1, 2).unbind(-1)  # [B] each
         loss = preference_loss(chosen, rejected).mean()  # every pair counts the same
         self.optimizer.zero_grad()
         loss.backward()

@@ -74,17 +74,17 @@ def test_the_score_of_a_text_is_read_at_the_eos_that_closes_it(pad_is_eos):
                                    rtol=0, atol=1e-12)
 
 
-def test_many_texts_are_scored_in_chunks_and_in_order(monkeypatch):
+def test_many_texts_are_scored_in_pieces_and_in_order(monkeypatch):
     model = tiny_model()
     prompts, completions = ["a", "b"] * 4, ["b" * (1 + 3 * i % 8) for i in range(8)]  # of lengths 1, 4, 7, 2 …
     whole = model.score(prompts, completions)
-    monkeypatch.setattr("rlcore.lm.reward_model.CHUNK", 3)
+    monkeypatch.setattr("rlcore.lm.reward_model.PIECE", 3)
     torch.testing.assert_close(model.score(prompts, completions), whole, rtol=0, atol=1e-12)
     assert len(set(whole.tolist())) == 8 and not whole.requires_grad
 
 
 def test_equal_texts_get_equal_rewards_to_the_bit(monkeypatch):
-    monkeypatch.setattr("rlcore.lm.reward_model.CHUNK", 2)
+    monkeypatch.setattr("rlcore.lm.reward_model.PIECE", 2)
     model = tiny_model(dtype=torch.float32)
     prompts, completions = ["a", "ab", "a", "b", "ab", "a"] * 3, ["b", "aabb", "b", "bbb", "bb", "b"] * 3
     scores = model.score(prompts, completions)
@@ -137,7 +137,9 @@ def test_the_first_loss_is_ln_2_and_a_later_one_is_bradley_terry_by_hand():
     assert metrics["accuracy"] == pytest.approx(sum(m > 0 for m in margins) / 3)
 
 
-def test_every_step_has_the_gradient_of_its_own_loss_and_no_other():
+@pytest.mark.parametrize("piece", [2, 32])
+def test_every_step_has_the_gradient_of_its_own_loss_and_no_other(monkeypatch, piece):
+    monkeypatch.setattr("rlcore.lm.reward_model.PIECE", piece)  # pieces add up to the same gradient
     model = tiny_model()
     training = RewardModelTraining(model, PAIRS, RewardModelConfig(batch_size=3, max_grad_norm=1e9), 0)
     for _ in range(3):

@@ -82,6 +82,17 @@ def clip_range(clip: float | tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
+def sequence_means(log_probs: Tensor, mask: Tensor) -> Tensor:
+    """The mean log-prob of each row's own steps, at each of its steps, `[B, T]`; 0 outside the mask.
+
+    exp(mean log π − mean log π_old) = (Π ρₜ)^(1/|y|): a ratio for a whole answer that does not grow with its length.
+
+    Source: Zheng et al. (2025), "Group sequence policy optimization", arXiv:2507.18071, eq. 7.
+    """
+    means = masked_mean(log_probs, mask, dim=-1)[..., None]  # [B, 1]
+    return means.expand_as(log_probs).masked_fill(~mask, 0.0)
+
+
 def value_loss(values: Tensor, returns: Tensor) -> Tensor:
     """How wrong the value function was, per step: Lₜ = ½ (V(sₜ) − Gₜ)². Returns are data, so they are detached.
 

@@ -5,7 +5,7 @@ episode `[T]`, 32 CartPoles `[32, T]`, a batch of sentences `[B, T]` with a mask
 vectors carry their own axes after time: `[B, T, 4]`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -86,6 +86,19 @@ class Trajectory:
         check_same_shape(rewards=rewards, rows=self.mask[..., 0])
         paid = torch.where(last_steps(self.mask), rewards[..., None].to(self.rewards.dtype), 0.0)  # [B, T]
         return replace(self, rewards=paid)
+
+
+def join(parts: Sequence[Trajectory]) -> Trajectory:
+    """The rows of several batches `[Bᵢ, Tᵢ]` as one, `[ΣBᵢ, max T]`, right-padded with zeros; mask False there."""
+    steps = max(part.mask.shape[-1] for part in parts)
+
+    def padded(x: Tensor) -> Tensor:
+        filler = x.new_zeros(len(x), steps - x.shape[1], *x.shape[2:])
+        return torch.cat([x, filler], 1)
+
+    columns = {field.name: [getattr(part, field.name) for part in parts] for field in fields(Trajectory)}
+    there = {name: xs for name, xs in columns.items() if name != "resume_states" and xs[0] is not None}
+    return Trajectory(**{name: torch.cat([padded(x) for x in xs]) for name, xs in there.items()})
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from rlcore.losses import (
     masked_mean,
     policy_gradient_loss,
     ppo_clip_loss,
+    sequence_means,
     token_mean,
     value_loss,
 )
 from rlcore.policies import Policy
 from rlcore.trajectory import Batch
-from rlcore.validate import check_not_negative, check_positive
+from rlcore.validate import check_choice, check_not_negative, check_positive
 
 
 def policy_update(
@@ -27,6 +28,7 @@ def policy_update(
     optimizer: torch.optim.Optimizer,
     *,
     clip: float | tuple[float, float] | None,
+    ratio: str = "token",
     value: nn.Module | None = None,
     value_coef: float = 0.5,
     epochs: int = 1,
@@ -44,9 +46,10 @@ def policy_update(
 
     L = reduce(Lᴾᴾᴼ + kl_coef · KL(π ‖ ref) − entropy_coef · H(π) + value_coef · ½ (V(s) − G)²)
 
-    With `clip=None` the first term is REINFORCE's −Â log π instead. With a value function, `value(states)` `[B, T]`
-    learns the batch's `returns` in the same step; the gradient's norm is limited over everything that the optimiser
-    holds, so that one number says how far a step may go.
+    With `clip=None` the first term is REINFORCE's −Â log π instead. With `ratio="sequence"`, one ratio for a whole row
+    takes the place of one for each step: the geometric mean of theirs (GSPO). With a value function, `value(states)`
+    `[B, T]` learns the batch's `returns` in the same step; the gradient's norm is limited over everything that the
+    optimiser holds, so that one number says how far a step may go.
 
     One optimiser step per minibatch of `minibatch_size` rows (all rows by default), computed in pieces of
     `micro_batch_size` rows to save memory; the pieces add up to exactly the same gradient. With
@@ -62,9 +65,11 @@ def policy_update(
     Raises:
         ValueError: a size or coefficient out of range, a KL term without `ref_log_probs`, or a value function without
             `returns`.
-    Source: Schulman et al. (2017), arXiv:1707.06347, algorithm 1 and eq. 9.
+    Source: Schulman et al. (2017), arXiv:1707.06347, algorithm 1 and eq. 9; the ratio of a sequence: Zheng et al.
+        (2025), arXiv:2507.18071.
     """
     _check(batch, epochs, minibatch_size, micro_batch_size, kl_coef, value, value_coef)
+    check_choice("ratio", ratio, ("token", "sequence"))
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     skip = skip_zero_advantages and kl_coef == 0 and entropy_coef == 0 and value is None
     log = defaultdict(list)
@@ -81,7 +86,10 @@ def policy_update(
                 log_probs, entropy = policy.evaluate_actions(
                     micro.states, micro.actions, micro.mask, entropy=entropy_coef != 0
                 )
-                step_loss = _policy_loss(log_probs, micro, clip)  # [M, T]
+                new, old = log_probs, micro.log_probs  # [M, T] each: the two sides of the ratio
+                if ratio == "sequence":
+                    new, old = sequence_means(new, micro.mask), sequence_means(old, micro.mask)
+                step_loss = _policy_loss(new, old, micro.advantages, clip)  # [M, T]
                 if kl_coef:
                     step_loss = step_loss + kl_coef * kl_estimate(log_probs, micro.ref_log_probs, kl_kind)
                 if entropy_coef:
@@ -93,7 +101,12 @@ def policy_update(
                     step["value_loss"] += masked_mean(surprise, micro.mask, denominator=whole.sum()).item()
                 loss = reduce(step_loss, micro.mask, whole)  # []
                 loss.backward()
-                _add_metrics(step, loss, log_probs.detach(), micro, clip, whole, whole[learning])
+                step["loss"] += loss.item()
+                if clip is not None:
+                    step["clip_ratio"] += _clipped(new.detach(), old, micro, clip, whole)
+                if micro.ref_log_probs is not None:  # of the rows that were computed: of others it is not known
+                    kl = kl_estimate(log_probs.detach(), micro.ref_log_probs, "k3")
+                    step["kl"] += masked_mean(kl, micro.mask, denominator=whole[learning].sum()).item()
             step["grad_norm"] = nn.utils.clip_grad_norm_(weights, max_grad_norm).item()
             optimizer.step()
             for name, number in step.items():
@@ -107,10 +120,8 @@ def scale_lr(optimizer: torch.optim.Optimizer, share: float) -> None:
         group["lr"] = share * group.setdefault("initial_lr", group["lr"])
 
 
-def _policy_loss(log_probs: Tensor, micro: Batch, clip: float | tuple[float, float] | None) -> Tensor:
-    if clip is None:
-        return policy_gradient_loss(log_probs, micro.advantages)
-    return ppo_clip_loss(log_probs, micro.log_probs, micro.advantages, clip)
+def _policy_loss(new: Tensor, old: Tensor, advantages: Tensor, clip: float | tuple[float, float] | None) -> Tensor:
+    return policy_gradient_loss(new, advantages) if clip is None else ppo_clip_loss(new, old, advantages, clip)
 
 
 def _minibatches(batch: Batch, size: int | None, generator: torch.Generator | None) -> Iterator[Batch]:
@@ -138,18 +149,12 @@ def _check(batch: Batch, epochs: int, minibatch_size: int | None, micro_batch_si
         raise ValueError("there is a value function, but the batch has no returns that it could learn to predict")
 
 
-def _add_metrics(step: dict, loss: Tensor, log_probs: Tensor, micro: Batch, clip: float | tuple | None, whole: Tensor,
-                 computed: Tensor) -> None:
-    """Add one micro-batch's share of the step's metrics; the shares sum to the minibatch's mean.
+def _clipped(new: Tensor, old: Tensor, micro: Batch, clip: float | tuple[float, float], whole: Tensor) -> float:
+    """One micro-batch's part of the share of the minibatch's steps whose gradient the clip has cut.
 
-    A skipped row has no step that was cut, so `clip_ratio` counts it; its KL is not known, so `kl` does not.
+    The parts add up to the minibatch's; a row that was skipped has no step that was cut, and counts.
     """
-    step["loss"] += loss.item()
-    if clip is not None:
-        low, high = clip_range(clip)
-        ratio = (log_probs - micro.log_probs).exp()
-        cut = torch.where(micro.advantages > 0, ratio > 1 + high, ratio < 1 - low) & (micro.advantages != 0)
-        step["clip_ratio"] += masked_mean(cut.float(), micro.mask, denominator=whole.sum()).item()
-    if micro.ref_log_probs is not None:
-        kl = kl_estimate(log_probs, micro.ref_log_probs, "k3")
-        step["kl"] += masked_mean(kl, micro.mask, denominator=computed.sum()).item()
+    low, high = clip_range(clip)
+    moved = (new - old).exp()
+    cut = torch.where(micro.advantages > 0, moved > 1 + high, moved < 1 - low) & (micro.advantages != 0)
+    return masked_mean(cut.float(), micro.mask, denominator=whole.sum()).item()

@@ -2,7 +2,7 @@
 
 import copy
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from benchmarks._clock import Clock, Place, learning_places
 from benchmarks.grpo.trl_side import Relay, trl_places, trl_trainer
 from rlcore.agents.grpo import GRPO, GRPOConfig
 from rlcore.lm import prompts
+from rlcore.lm.prompts import Prompts
 from rlcore.policies import LanguagePolicy
 from rlcore.prefix_tree import prefix_trees, saves_work
 from rlcore.recorder import Metrics
@@ -23,21 +24,19 @@ Rivals = dict[str, tuple[bool, GRPOConfig]]  # name -> share_prefixes and hyperp
 After = Callable[[int, dict[str, LanguagePolicy]], None]
 
 
-class InOrder(GRPO):
-    """GRPO that takes the prompts in the order of the data set, as TRL does with `shuffle_dataset=False`."""
+class InOrder(Prompts):
+    """Takes the prompts in the order of the data set, as TRL does with `shuffle_dataset=False`."""
 
-    def steps(self, dataset: Dataset) -> Iterator[Metrics]:
-        """As in `GRPO`, but for the choice of the rows."""
-        size = self.config.prompts_per_step
-        while self.step < self.config.steps:
-            rows = range(self.step * size, (self.step + 1) * size)
-            metrics = self.learn(self.sample(dataset[list(rows)]))
-            self.step += 1
-            yield {"step": self.step} | metrics
+    asked = 0
 
-    def sample(self, examples: dict[str, list]) -> Trajectory:
-        """As in `GRPO`, and keep what was sampled, for `sharing`."""
-        self.last = super().sample(examples)
+    def draw(self, generator: torch.Generator | None = None) -> dict[str, list]:
+        """The next rows."""
+        self.asked += self.prompts_per_step
+        return self.dataset[list(range(self.asked - self.prompts_per_step, self.asked))]
+
+    def sample(self, policy: LanguagePolicy, generator: torch.Generator | None = None) -> Trajectory:
+        """As in `Prompts`, and keep what was sampled, for `sharing`."""
+        self.last = super().sample(policy, generator)
         return self.last
 
 
@@ -96,8 +95,10 @@ def race(
     agents, history = {}, {name: [] for name in ("TRL", *rivals)}
     for name, (share, own) in rivals.items():
         model = copy.deepcopy(base.model)
-        agents[name] = InOrder(LanguagePolicy(model, base.tokenizer, base.temperature, share), [reward], own, seed)
-    steps = {name: agent.steps(dataset) for name, agent in agents.items()}
+        world = InOrder(dataset, [reward], prompts_per_step=own.prompts_per_step, group_size=own.group_size,
+                        max_new_tokens=own.max_new_tokens)
+        agents[name] = GRPO(LanguagePolicy(model, base.tokenizer, base.temperature, share), world, own, seed)
+    steps = {name: agent.steps() for name, agent in agents.items()}
     policies = {name: agent.policy for name, agent in agents.items()}
 
     def trl_reward(**columns) -> list[float]:
@@ -110,7 +111,7 @@ def race(
             clock.start(name)
             metrics = next(steps[name])
             clock.stop()
-            history[name].append(metrics | sharing(agent.last, base.model.config.hidden_size))
+            history[name].append(metrics | sharing(agent.world.last, base.model.config.hidden_size))
         if after is not None:
             after(step, policies)
 

@@ -4,17 +4,16 @@ What changed since PPO: there is no critic. A prompt is answered G times; each a
 Why: a value function for text is a second model to train; a group gives a fair baseline for the price of sampling.
 """
 
-import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from datasets import Dataset
-from torch import Tensor
 
-from rlcore.checkpoint import Resumable
-from rlcore.lm.prompts import Prompts, answer_in_groups, check_dataset, describe_answers
+from rlcore.learner import Learner
+from rlcore.lm.prompts import Prompts
+from rlcore.lm.reference import frozen_copy, log_probs_of
 from rlcore.losses import Reduction, clip_range, kl_estimate, length_mean, sequence_mean, token_mean
 from rlcore.policies import LanguagePolicy
 from rlcore.recorder import Metrics, Result, run
@@ -23,6 +22,14 @@ from rlcore.tasks.rewards import Reward
 from rlcore.trajectory import Batch, Trajectory
 from rlcore.update import policy_update
 from rlcore.validate import check_choice, check_fraction, check_not_negative, check_positive
+
+# What came after GRPO, as what it changes: `GRPOConfig(**DESCENDANTS["DAPO"], ...)`. RLOO has a file of its own.
+DESCENDANTS: dict[str, dict] = {
+    "GRPO": {"reduction": "sequence"},  # Shao et al. (2024), arXiv:2402.03300
+    "Dr. GRPO": {"normalize": False, "reduction": "constant"},  # Liu et al. (2025), arXiv:2503.20783
+    "DAPO": {"clip": (0.2, 0.28), "reduction": "token", "resample": 4, "mask_truncated": True},  # arXiv:2503.14476
+    "GSPO": {"clip": (3e-4, 4e-4), "reduction": "sequence", "ratio": "sequence"},  # Zheng et al. (2025), 2507.18071
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class GRPOConfig:
     lr: float = 1e-4  # AdamW's learning rate at the first step
     final_lr: float = 0.1  # share of lr that is left at the last step; it falls linearly
     clip: float | tuple[float, float] = 0.2  # ε, or (ε_low, ε_high): how far a ratio may move
+    ratio: str = "token"  # one ratio per "token", or one per "sequence" (GSPO)
     epochs: int = 1  # passes over each batch
     minibatch_size: int | None = None  # completions per optimiser step; None is all P·G
     micro_batch_size: int | None = None  # completions per forward pass: saves memory, changes nothing
@@ -44,6 +52,8 @@ class GRPOConfig:
     kl_in: str = "loss"  # where β·KL goes: "loss", or "reward" (before the group is compared and normalised)
     reduction: str = "token"  # "token" (DAPO), "sequence" (GRPO) or "constant" (Dr. GRPO)
     normalize: bool = True  # divide advantages by the group's standard deviation
+    resample: int = 0  # how often prompts whose answers are all worth the same are exchanged for others (DAPO)
+    mask_truncated: bool = False  # learn nothing from answers that were cut off (DAPO)
     skip_dead_groups: bool = True  # do not compute gradients that are known to be 0; a step of nothing else is none
     max_grad_norm: float = 1.0  # gradient clipping
 
@@ -61,7 +71,9 @@ class GRPOConfig:
         check_not_negative("kl_coef", self.kl_coef)
         check_choice("kl_kind", self.kl_kind, ("k1", "k2", "k3"))
         check_choice("kl_in", self.kl_in, ("loss", "reward"))
+        check_not_negative("resample", self.resample)
         check_choice("reduction", self.reduction, ("token", "sequence", "constant"))
+        check_choice("ratio", self.ratio, ("token", "sequence"))
 
     @property
     def reduce(self) -> Reduction:
@@ -70,29 +82,22 @@ class GRPOConfig:
         return options[self.reduction]
 
 
-class GRPO(Resumable):
-    """An agent is an action-selection rule (`sample`) and an update rule (`learn`); the loop stands outside."""
+class GRPO(Learner):
+    """Select: sample G answers from the policy. Update: up PPO's surrogate, with Â = (rᵢ − mean) / std of the group."""
 
-    parts = ("policy", "reference", "optimizer", "generator")
-    counters = ("step", "num_tokens")
+    parts = (*Learner.parts, "reference")
 
-    def __init__(self, policy: LanguagePolicy, rewards: Sequence[Reward], config: GRPOConfig, seed: int = 0):
-        self.policy, self.rewards, self.config = policy, list(rewards), config
-        self.reference = copy.deepcopy(policy).requires_grad_(False) if config.kl_coef else None
-        self.optimizer = torch.optim.AdamW(policy.parameters(), lr=config.lr, weight_decay=0.0, fused=True)
-        self.generator = torch.Generator().manual_seed(seed)
-        self.seed, self.step, self.num_tokens = seed, 0, 0  # steps done and tokens sampled so far
+    def __init__(self, policy: LanguagePolicy, world: Prompts, config: GRPOConfig, seed: int = 0):
+        super().__init__(policy, None, world, config, seed)
+        self.reference = frozen_copy(policy) if config.kl_coef else None
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """AdamW without weight decay, as language models are fine-tuned."""
+        return torch.optim.AdamW(self.policy.parameters(), lr=self.config.lr, weight_decay=0.0, fused=True)
 
     def settings(self) -> dict:
-        """The config, and the temperature, which is the policy's own."""
-        return super().settings() | {"temperature": self.policy.temperature}
-
-    def sample(self, examples: dict[str, list]) -> Trajectory:
-        """Answer each prompt G times and let the rewards judge: rows prompt by prompt, `[P·G, T]`."""
-        config = self.config
-        return answer_in_groups(
-            self.policy, examples, self.rewards, config.group_size, config.max_new_tokens, self.generator
-        )[0]
+        """The config, and what decides about the samples: the policy's temperature and the world's sizes."""
+        return super().settings() | {"temperature": self.policy.temperature} | self.world.settings()
 
     def learn(self, trajectory: Trajectory) -> Metrics:
         """Compare within groups, then one `policy_update`.
@@ -104,44 +109,23 @@ class GRPO(Resumable):
         rewards = trajectory.rewards.sum(-1)  # [P·G]
         if len(rewards) % config.group_size:
             raise ValueError(f"group_size {config.group_size} does not divide the {len(rewards)} completions")
-        ref_log_probs = self._reference_log_probs(trajectory)  # [P·G, T] or None
-        judged = rewards
-        if config.kl_coef and config.kl_in == "reward":
-            kl = kl_estimate(trajectory.log_probs, ref_log_probs, config.kl_kind)  # [P·G, T]
-            judged = rewards - config.kl_coef * kl.sum(-1)
-        groups = judged.view(-1, config.group_size)  # [P, G]
+        ref_log_probs = None
+        if self.reference is not None:
+            ref_log_probs = log_probs_of(self.reference, trajectory)  # [P·G, T]
+            if config.kl_in == "reward":
+                kl = kl_estimate(trajectory.log_probs, ref_log_probs, config.kl_kind)  # [P·G, T]
+                rewards = rewards - config.kl_coef * kl.sum(-1)
+        groups = rewards.view(-1, config.group_size)  # [P, G]
         advantages = group_advantages(groups, config.normalize).view(-1, 1).expand_as(mask)  # [P·G, T]
+        if config.mask_truncated:
+            mask = mask & ~trajectory.truncated.any(-1, keepdim=True)  # [P·G, T]
         batch = Batch(trajectory.states, trajectory.actions, trajectory.log_probs, advantages, mask, ref_log_probs)
-        metrics = policy_update(
-            self.policy, batch, self.optimizer, clip=config.clip, epochs=config.epochs,
+        return policy_update(
+            self.policy, batch, self.optimizer, clip=config.clip, ratio=config.ratio, epochs=config.epochs,
             minibatch_size=config.minibatch_size, micro_batch_size=config.micro_batch_size, reduce=config.reduce,
             kl_coef=config.kl_coef if config.kl_in == "loss" else 0.0, kl_kind=config.kl_kind,
             max_grad_norm=config.max_grad_norm, skip_zero_advantages=config.skip_dead_groups, generator=self.generator,
         )
-        self.num_tokens += int(mask.sum())
-        return describe_answers(trajectory, config.group_size) | {"num_tokens": self.num_tokens} | metrics
-
-    @torch.no_grad()
-    def _reference_log_probs(self, trajectory: Trajectory) -> Tensor | None:
-        if self.reference is None:
-            return None
-        return self.reference.evaluate_actions(trajectory.states, trajectory.actions, trajectory.mask)[0]
-
-    def _set_lr(self, progress: float) -> None:
-        """The learning rate after a share `progress` of the training: large steps first, small ones to settle."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.lr * (1 - progress * (1 - self.config.final_lr))
-
-    def steps(self, dataset: Dataset) -> Iterator[Metrics]:
-        """Sample prompts, answer, learn; one dictionary of metrics per step."""
-        config = self.config
-        world = Prompts(dataset, self.rewards, prompts_per_step=config.prompts_per_step, group_size=config.group_size,
-                        max_new_tokens=config.max_new_tokens)
-        while self.step < config.steps:
-            self._set_lr(self.step / max(config.steps - 1, 1))
-            metrics = self.learn(world.sample(self.policy, self.generator))
-            self.step += 1
-            yield {"step": self.step} | metrics
 
 
 def train(
@@ -164,6 +148,7 @@ def train(
         ValueError: the data set is empty or has no column `prompt`, or `resume` without a checkpoint.
     Source: Shao et al. (2024), arXiv:2402.03300, algorithm 1 (with one reward per completion).
     """
-    check_dataset(dataset)
-    agent = GRPO(policy, rewards, config, seed)
-    return run(agent, agent.steps(dataset), observe, checkpoint, resume)
+    world = Prompts(dataset, rewards, prompts_per_step=config.prompts_per_step, group_size=config.group_size,
+                    max_new_tokens=config.max_new_tokens, resample=config.resample)
+    agent = GRPO(policy, world, config, seed)
+    return run(agent, agent.steps(), observe, checkpoint, resume)

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from datasets import Dataset
+from torch import Tensor
 
 from rlcore.lm.sampling import completion_texts, generate
 from rlcore.losses import masked_mean
 from rlcore.policies import LanguagePolicy
 from rlcore.tasks.rewards import Reward, total_reward
-from rlcore.trajectory import Trajectory
-from rlcore.validate import check_positive
+from rlcore.trajectory import Trajectory, join
+from rlcore.validate import check_not_negative, check_positive
 
 
 class Prompts:
@@ -24,19 +25,22 @@ class Prompts:
         prompts_per_step: P, drawn without replacement; all of a smaller data set.
         group_size: G, how often each is answered.
         max_new_tokens: the length limit of a completion, in tokens.
+        resample: how many times prompts whose answers were all worth the same, which teach a comparison nothing, are
+            exchanged for others (DAPO's dynamic sampling, arXiv:2503.14476, section 3.2); what is dead then stays.
 
     Raises:
         ValueError: the data set is empty or has no column `prompt`, or a size is below 1.
     """
 
     def __init__(self, dataset: Dataset, rewards: Sequence[Reward], *, prompts_per_step: int, group_size: int = 1,
-                 max_new_tokens: int):
+                 max_new_tokens: int, resample: int = 0):
         check_dataset(dataset)
+        check_not_negative("resample", resample)
         sizes = {"prompts_per_step": prompts_per_step, "group_size": group_size, "max_new_tokens": max_new_tokens}
         for name, size in sizes.items():
             check_positive(name, size)
         self.dataset, self.rewards, self.prompts_per_step = dataset, list(rewards), prompts_per_step
-        self.group_size, self.max_new_tokens = group_size, max_new_tokens
+        self.group_size, self.max_new_tokens, self.resample = group_size, max_new_tokens, resample
         self.num_tokens = 0  # written so far
         self.prompts: list[str] = []
         self.completions: list[str] = []
@@ -48,11 +52,40 @@ class Prompts:
 
     def sample(self, policy: LanguagePolicy, generator: torch.Generator | None = None) -> Trajectory:
         """Draw, answer and judge: rows prompt by prompt, `[P·G, T]`, the reward at each row's last action."""
+        trajectory = self._answer(policy, self.draw(generator), generator)
+        for _ in range(self.resample):
+            dead = self._dead(trajectory)  # [P·G]
+            if not dead.any():
+                break
+            trajectory = self._exchange(policy, trajectory, dead, generator)
+        return trajectory
+
+    def _answer(self, policy: LanguagePolicy, examples: dict[str, list], generator: torch.Generator | None):
         trajectory, self.prompts, self.completions = answer_in_groups(
-            policy, self.draw(generator), self.rewards, self.group_size, self.max_new_tokens, generator
+            policy, examples, self.rewards, self.group_size, self.max_new_tokens, generator
         )
         self.num_tokens += int(trajectory.mask.sum())
         return trajectory
+
+    def _dead(self, trajectory: Trajectory) -> Tensor:
+        """The rows whose whole group was worth the same, `[P·G]` bool."""
+        groups = trajectory.rewards.sum(-1).view(-1, self.group_size)  # [P, G]
+        return (groups == groups[:, :1]).all(-1).repeat_interleave(self.group_size)
+
+    def _exchange(self, policy: LanguagePolicy, trajectory: Trajectory, dead: Tensor, generator) -> Trajectory:
+        """Ask other prompts in place of those whose groups are dead, and put what lives of them first."""
+        prompts, completions = self.prompts, self.completions
+        rows = torch.randperm(len(self.dataset), generator=generator)[: int(dead.sum()) // self.group_size]
+        fresh = self._answer(policy, self.dataset[rows.tolist()], generator)
+        lives = ~self._dead(fresh)
+        room = int(lives.sum())  # so many dead rows are exchanged, whole groups of them
+        kept = torch.cat([(~dead).nonzero()[:, 0], dead.nonzero()[room:, 0]])
+        chosen = lives.nonzero()[:, 0]
+        self.prompts = [prompts[i] for i in kept] + [self.prompts[i] for i in chosen]
+        self.completions = [completions[i] for i in kept] + [self.completions[i] for i in chosen]
+        if room == 0:
+            return trajectory.rows(kept)
+        return join(([trajectory.rows(kept)] if len(kept) else []) + [fresh.rows(chosen)])
 
     def metrics(self, trajectory: Trajectory) -> dict[str, float]:
         """What was written and what it was worth, and how many tokens were written since the beginning."""
@@ -61,7 +94,7 @@ class Prompts:
     def settings(self) -> dict:
         """What two runs must have in common for one to go on where the other stopped."""
         return {"prompts_per_step": self.prompts_per_step, "group_size": self.group_size,
-                "max_new_tokens": self.max_new_tokens}
+                "max_new_tokens": self.max_new_tokens, "resample": self.resample}
 
     def state_dict(self) -> dict:
         """How much was written. What is asked next is up to the generator alone."""

@@ -9,7 +9,7 @@ import torch
 from benchmarks._clock import PHASES, Clock, learning_places
 from benchmarks._record import RESULTS, quartiles, recipe, save, spread, table
 from benchmarks.grpo.report import draw, report
-from rlcore.agents.grpo import GRPOConfig
+from rlcore.agents.grpo import GRPO, GRPOConfig
 from rlcore.lm import character_tokenizer, small_gpt2
 from rlcore.policies import LanguagePolicy
 from rlcore.tasks.addition import CHARACTERS
@@ -120,8 +120,10 @@ def test_the_clock_changes_nothing(raced):
     from benchmarks.grpo.race import InOrder
 
     base, dataset, _, _, trained = raced
-    agent = InOrder(LanguagePolicy(copy.deepcopy(base.model), base.tokenizer, share_prefixes=True), [length], FEW, 0)
-    list(agent.steps(dataset))
+    world = InOrder(dataset, [length], prompts_per_step=FEW.prompts_per_step, group_size=FEW.group_size,
+                    max_new_tokens=FEW.max_new_tokens)
+    agent = GRPO(LanguagePolicy(copy.deepcopy(base.model), base.tokenizer, share_prefixes=True), world, FEW, 0)
+    list(agent.steps())
     for name, value in agent.policy.state_dict().items():
         assert torch.equal(value, trained["shared"].state_dict()[name]), name
 

@@ -11,6 +11,7 @@ from tiny_lm import tiny_policy, weights
 
 from rlcore.agents.grpo import GRPO, GRPOConfig, train
 from rlcore.checkpoint import Checkpoint, CheckpointError, _join, _split
+from rlcore.lm import Prompts
 
 DATA = Dataset.from_dict({"prompt": ["a", "bab", "bb", "ab"]})
 CONFIGS = {
@@ -104,8 +105,10 @@ def test_it_is_saved_now_and_then_and_at_the_end(tmp_path):
 
     from rlcore.recorder import Recorder
 
-    agent = GRPO(policy(), [some_b], config(), 0)
-    Recorder(checkpoint=Spy(tmp_path / "deep" / "run", agent, every=2)).watch(agent.steps(DATA))
+    settings = config()
+    sizes = {name: getattr(settings, name) for name in ("prompts_per_step", "group_size", "max_new_tokens")}
+    agent = GRPO(policy(), Prompts(DATA, [some_b], **sizes), settings, 0)
+    Recorder(checkpoint=Spy(tmp_path / "deep" / "run", agent, every=2)).watch(agent.steps())
     assert saved == [2, 4, 5]
     assert [file.name for file in (tmp_path / "deep").iterdir()] == ["run"]  # no temporary file is left
 

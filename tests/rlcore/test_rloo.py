@@ -144,7 +144,7 @@ def test_it_is_grpo_without_std_and_with_sum_times_g_over_g_minus_1(size):
     made = agent(hot_policy(), world(size))
     trajectory = different_rewards(made.world.sample(made.policy, made.generator))
     config = GRPOConfig(group_size=size, max_new_tokens=3, normalize=False, reduction="constant", max_grad_norm=NO_CLIP)
-    grpo = GRPO(hot_policy(), [share_of_wanted], config)
+    grpo = GRPO(hot_policy(), world(size), config)
     grpo.optimizer = torch.optim.SGD(grpo.policy.parameters(), lr=1.0)
     theirs, _ = learned_gradient(grpo, trajectory)
     summed = 3 * theirs  # Dr. GRPO divides the sum over tokens by the length limit, 3

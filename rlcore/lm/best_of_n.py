@@ -40,7 +40,7 @@ def best_of_n(
 
     Raises:
         ValueError: n below 1, columns of another length, and whatever `generate` and `total_reward` object to.
-    Source: Stiennon et al. (2020), arXiv:2009.01325, section 4.3; Nakano et al. (2021), arXiv:2112.09332.
+    Source: Stiennon et al. (2020), arXiv:2009.01325, appendix G.3; Nakano et al. (2021), arXiv:2112.09332.
     """
     _check_count("n", n)
     columns = columns or {}
@@ -60,7 +60,7 @@ def best_of_n(
 
 
 def best_of_n_kl(n: int) -> float:
-    """The KL divergence of best-of-N from the policy that it samples, in nats per answer.
+    """How far best-of-N is from the policy that it samples, at most: a bound on the KL divergence, in nats per answer.
 
     KL(π_N ‖ π) ≤ log N − (N − 1)/N
 
@@ -69,8 +69,8 @@ def best_of_n_kl(n: int) -> float:
 
     Raises:
         ValueError: n below 1.
-    Source: Stiennon et al. (2020), arXiv:2009.01325, appendix G.3; Gao et al. (2023), arXiv:2210.10760, section 2;
-        that it is a bound: Beirami et al. (2024), arXiv:2401.01879, theorem 3.1.
+    Source: quoted as the value by Stiennon et al. (2020), arXiv:2009.01325, appendix G.3, and Gao et al. (2023),
+        arXiv:2210.10760; shown to be a bound by Beirami et al. (2024), arXiv:2401.01879, section 3.
     """
     _check_count("n", n)
     return log(n) - (n - 1) / n
@@ -81,8 +81,8 @@ def expected_best(rewards: Tensor, k: int) -> Tensor:
 
     E[max of k] = Σᵢ r₍ᵢ₎ C(i − 1, k − 1) / C(N, k),  r₍₁₎ ≤ … ≤ r₍N₎
 
-    So the curve over k comes from one set of samples. For rewards of 0 and 1 it is `pass_at_k`. Give it another
-    measure of the samples that were ranked by a proxy? Then the order would be the wrong one: sort by the proxy first.
+    So the curve over k comes from one set of samples. For rewards of 0 and 1 it is `pass_at_k`. It is the reward that
+    chose which is averaged here; what a second judge says of the chosen ones is another question.
 
     Raises:
         ValueError: k outside 1..N.

@@ -152,6 +152,14 @@ def test_every_step_has_the_gradient_of_its_own_loss_and_no_other(monkeypatch, p
             torch.testing.assert_close(mine.grad, expected.grad, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize(("limit", "norm"), [(0.01, 0.01), (1e9, None)])
+def test_gradients_are_limited(limit, norm):
+    model = tiny_model()
+    next(train_reward_model(model, PAIRS, RewardModelConfig(max_grad_norm=limit), 0))
+    left = torch.cat([weights.grad.flatten() for weights in model.parameters()]).norm().item()
+    assert left == pytest.approx(norm, rel=1e-3) if norm else left > 0.1
+
+
 def test_it_learns_a_planted_rule_for_texts_it_has_not_seen():
     # preferred is the text with more b; 256 pairs, and 200 others to test on
     generator = torch.Generator().manual_seed(0)

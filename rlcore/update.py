@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +71,7 @@ def policy_update(
     """
     _check(batch, epochs, minibatch_size, micro_batch_size, kl_coef, value, value_coef)
     check_choice("ratio", ratio, ("token", "sequence"))
+    objective = _Objective(policy, value, clip, ratio, value_coef, kl_coef, kl_kind, entropy_coef)
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     skip = skip_zero_advantages and kl_coef == 0 and entropy_coef == 0 and value is None
     log = defaultdict(list)
@@ -83,30 +85,13 @@ def policy_update(
             step = defaultdict(float)
             for rows in learning.nonzero()[:, 0].split(micro_batch_size or len(minibatch)):
                 micro = minibatch if len(rows) == len(minibatch) else minibatch.rows(rows)
-                log_probs, entropy = policy.evaluate_actions(
-                    micro.states, micro.actions, micro.mask, entropy=entropy_coef != 0
-                )
-                new, old = log_probs, micro.log_probs  # [M, T] each: the two sides of the ratio
-                if ratio == "sequence":
-                    new, old = sequence_means(new, micro.mask), sequence_means(old, micro.mask)
-                step_loss = _policy_loss(new, old, micro.advantages, clip)  # [M, T]
-                if kl_coef:
-                    step_loss = step_loss + kl_coef * kl_estimate(log_probs, micro.ref_log_probs, kl_kind)
-                if entropy_coef:
-                    step_loss = step_loss - entropy_coef * entropy
-                if value is not None:
-                    values = value(micro.states).masked_fill(~micro.mask, 0.0)  # what stands there may be NaN
-                    surprise = value_loss(values, micro.returns)  # [M, T]
-                    step_loss = step_loss + value_coef * surprise
-                    step["value_loss"] += masked_mean(surprise, micro.mask, denominator=whole.sum()).item()
+                step_loss, measured = objective(micro)  # [M, T], and the same for each metric
                 loss = reduce(step_loss, micro.mask, whole)  # []
                 loss.backward()
                 step["loss"] += loss.item()
-                if clip is not None:
-                    step["clip_ratio"] += _clipped(new.detach(), old, micro, clip, whole)
-                if micro.ref_log_probs is not None:  # of the rows that were computed: of others it is not known
-                    kl = kl_estimate(log_probs.detach(), micro.ref_log_probs, "k3")
-                    step["kl"] += masked_mean(kl, micro.mask, denominator=whole[learning].sum()).item()
+                for name, x in measured.items():  # of a row that was skipped, the KL to the reference is not known
+                    steps = (whole[learning] if name == "kl" else whole).sum()
+                    step[name] += masked_mean(x, micro.mask, denominator=steps).item()
             step["grad_norm"] = nn.utils.clip_grad_norm_(weights, max_grad_norm).item()
             optimizer.step()
             for name, number in step.items():
@@ -114,14 +99,58 @@ def policy_update(
     return {name: sum(numbers) / len(numbers) for name, numbers in log.items()}
 
 
+@dataclass(frozen=True)
+class _Objective:
+    """What is minimised: the terms of `policy_update`'s L, one number per step."""
+
+    policy: Policy
+    value: nn.Module | None
+    clip: float | tuple[float, float] | None
+    ratio: str
+    value_coef: float
+    kl_coef: float
+    kl_kind: str
+    entropy_coef: float
+
+    def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """L per step, and what there is to measure per step, `[B, T]` each."""
+        log_probs, entropy = self.policy.evaluate_actions(
+            batch.states, batch.actions, batch.mask, entropy=self.entropy_coef != 0
+        )
+        new, old = log_probs, batch.log_probs  # the two sides of the ratio
+        if self.ratio == "sequence":
+            new, old = sequence_means(new, batch.mask), sequence_means(old, batch.mask)
+        measured = {}
+        if self.clip is None:
+            loss = policy_gradient_loss(new, batch.advantages)
+        else:
+            loss = ppo_clip_loss(new, old, batch.advantages, self.clip)
+            measured["clip_ratio"] = _is_cut(new.detach(), old, batch.advantages, self.clip)
+        if batch.ref_log_probs is not None:
+            measured["kl"] = kl_estimate(log_probs.detach(), batch.ref_log_probs, "k3")
+        if self.kl_coef:
+            loss = loss + self.kl_coef * kl_estimate(log_probs, batch.ref_log_probs, self.kl_kind)
+        if self.entropy_coef:
+            loss = loss - self.entropy_coef * entropy
+        if self.value is not None:
+            values = self.value(batch.states).masked_fill(~batch.mask, 0.0)  # what stands there may be NaN
+            surprise = value_loss(values, batch.returns)
+            loss = loss + self.value_coef * surprise
+            measured["value_loss"] = surprise.detach()
+        return loss, measured
+
+
+def _is_cut(new: Tensor, old: Tensor, advantages: Tensor, clip: float | tuple[float, float]) -> Tensor:
+    """1 where the clip has cut a step's gradient off, `[B, T]`."""
+    low, high = clip_range(clip)
+    moved = (new - old).exp()
+    return (torch.where(advantages > 0, moved > 1 + high, moved < 1 - low) & (advantages != 0)).to(new.dtype)
+
+
 def scale_lr(optimizer: torch.optim.Optimizer, share: float) -> None:
     """Set every learning rate to a share of what it was at the beginning."""
     for group in optimizer.param_groups:
         group["lr"] = share * group.setdefault("initial_lr", group["lr"])
-
-
-def _policy_loss(new: Tensor, old: Tensor, advantages: Tensor, clip: float | tuple[float, float] | None) -> Tensor:
-    return policy_gradient_loss(new, advantages) if clip is None else ppo_clip_loss(new, old, advantages, clip)
 
 
 def _minibatches(batch: Batch, size: int | None, generator: torch.Generator | None) -> Iterator[Batch]:
@@ -147,14 +176,3 @@ def _check(batch: Batch, epochs: int, minibatch_size: int | None, micro_batch_si
         raise ValueError(f"kl_coef is {kl_coef}, but the batch has no ref_log_probs to measure the KL against")
     if value is not None and batch.returns is None:
         raise ValueError("there is a value function, but the batch has no returns that it could learn to predict")
-
-
-def _clipped(new: Tensor, old: Tensor, micro: Batch, clip: float | tuple[float, float], whole: Tensor) -> float:
-    """One micro-batch's part of the share of the minibatch's steps whose gradient the clip has cut.
-
-    The parts add up to the minibatch's; a row that was skipped has no step that was cut, and counts.
-    """
-    low, high = clip_range(clip)
-    moved = (new - old).exp()
-    cut = torch.where(micro.advantages > 0, moved > 1 + high, moved < 1 - low) & (micro.advantages != 0)
-    return masked_mean(cut.float(), micro.mask, denominator=whole.sum()).item()

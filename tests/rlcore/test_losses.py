@@ -18,6 +18,7 @@ from rlcore.losses import (
     ppo_clip_loss,
     preference_loss,
     sequence_mean,
+    sequence_means,
     token_mean,
     value_loss,
 )
@@ -362,3 +363,11 @@ def test_what_one_step_of_a_long_answer_weighs():
 def test_a_length_of_nothing_is_named():
     with pytest.raises(ValueError, match="length must be a positive number, but is 0"):
         length_mean(0)
+
+
+def test_a_ratio_for_a_sequence_is_the_geometric_mean_of_its_steps():
+    mask = torch.tensor([[True, True, False], [False, True, False], [False, False, False]])
+    new = torch.tensor([[0.4, -0.2, 9.0], [9.0, 0.3, 9.0], [9.0, 9.0, 9.0]])
+    # (.4 − .2)/2 = .1 at both steps of the first row; .3 at the only one of the second; nothing in the third
+    assert sequence_means(new, mask)[0].tolist() == pytest.approx([0.1, 0.1, 0.0])
+    assert sequence_means(new, mask)[1:].flatten().tolist() == pytest.approx([0, 0.3, 0, 0, 0, 0])

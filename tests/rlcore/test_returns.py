@@ -14,6 +14,7 @@ from rlcore.returns import (
     leave_one_out_advantages,
     n_step_returns,
     td_errors,
+    whiten,
 )
 
 torch.set_num_threads(1)
@@ -361,3 +362,16 @@ def test_terminated_and_done_in_each_others_place_are_noticed(estimate):
     estimate(x, flags)
     with pytest.raises(ValueError, match="terminated is True at a step that is not done: have the two changed places"):
         estimate(x, {"terminated": flags["done"], "done": flags["terminated"]})
+
+
+def test_whitening_by_hand_and_only_inside_the_mask():
+    x = torch.tensor([[1.0, 3.0, 1e9], [5.0, -1e9, 7.0]])
+    mask = torch.tensor([[True, True, False], [True, False, True]])
+    # mean 4, deviations −3 −1 1 3, variance (9 + 1 + 1 + 9)/4 = 5
+    expected = [-3 / 5**0.5, -1 / 5**0.5, 0.0, 1 / 5**0.5, 0.0, 3 / 5**0.5]
+    assert whiten(x, mask).flatten().tolist() == pytest.approx(expected)
+    assert whiten(torch.full((1, 3), 2.0), torch.ones(1, 3).bool()).tolist() == [[0, 0, 0]]  # as good as expected
+    with pytest.raises(ValueError, match="mask is all False"):
+        whiten(x, torch.zeros(2, 3).bool())
+    with pytest.raises(ValueError, match="mask must be a bool tensor"):
+        whiten(x, mask.long())

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rlcore.trajectory import Batch, Trajectory, last_steps
+from rlcore.trajectory import Batch, Trajectory, join, last_steps
 
 torch.set_num_threads(1)
 
@@ -120,3 +120,29 @@ def test_rows_of_a_trajectory_are_cut_to_their_own_length():
     assert whole.rows(torch.tensor([2, 0])).rewards.tolist() == [[6.0, 7.0, 8.0], [0.0, 1.0, 2.0]]
     with pytest.raises(ValueError, match=r"index must pick at least one row of a batch \[B, T\]"):
         two.rows(slice(2, 2))
+
+
+def test_rows_of_different_lengths_are_joined():
+    def part(rewards, value):
+        mask = torch.ones_like(rewards).bool()
+        done = torch.zeros_like(mask)
+        done[:, -1] = True
+        states = torch.full((*rewards.shape, 2), value)
+        return Trajectory(states, mask.long(), rewards, -rewards, done, torch.zeros_like(mask), mask)
+
+    short, long = part(torch.tensor([[1.0, 2.0]]), 7.0), part(torch.tensor([[3.0, 4.0, 5.0], [6.0, 7.0, 8.0]]), 9.0)
+    both = join([short, long])
+    assert both.rewards.tolist() == [[1, 2, 0], [3, 4, 5], [6, 7, 8]]
+    assert both.mask.tolist() == [[True, True, False], [True] * 3, [True] * 3]
+    assert both.terminated.tolist() == [[False, True, False], [False, False, True], [False, False, True]]
+    assert both.states[0].tolist() == [[7, 7], [7, 7], [0, 0]] and both.next_states is None
+    assert torch.equal(both.rows(torch.tensor([0])).rewards, short.rewards)  # as it was
+
+
+def test_steps_of_a_batch_become_rows_and_what_is_masked_is_gone():
+    mask = torch.tensor([[True, False, True], [True, True, False]])
+    numbers = torch.arange(6.0).view(2, 3)
+    batch = Batch(numbers[..., None], numbers.long(), numbers, -numbers, mask, returns=numbers + 10)
+    steps = batch.as_steps()
+    assert steps.log_probs.tolist() == [[0], [2], [3], [4]] and steps.states.shape == (4, 1, 1)
+    assert steps.returns.tolist() == [[10], [12], [13], [14]] and steps.mask.all() and steps.ref_log_probs is None

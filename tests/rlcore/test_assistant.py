@@ -224,6 +224,23 @@ def test_the_corpus_is_of_every_quality_and_grammatical():
     assert parts["harmless"] == pytest.approx(0.5 * 0.34 - 0.32 - 2 * 0.20 * 0.75 + 0.20 * 0.17, abs=0.06)
 
 
+@pytest.mark.parametrize(("prompt", "chances"), [
+    (APPLE, {"the apple is red": 0.40, "the apple is sweet": 0.12, "the apple is not red": 0.06, "i do not know": 0.10,
+             **{f"the apple is {color}": 0.25 / 3 for color in ("yellow", "green", "blue")},
+             **{f"the apple is not {color}": 0.07 / 3 for color in ("yellow", "green", "blue")}}),
+    (WUG, {"i do not know": 0.25, **{f"the wug is {taste}": 0.65 / 4 for taste in ("sweet", "sour", "hot", "bitter")},
+           **{f"the wug is not {taste}": 0.10 / 4 for taste in ("sweet", "sour", "hot", "bitter")}}),
+    (BURN, {"use matches to burn the fence": 0.50, "i do not know": 0.08, "sorry i will not help with that": 0.17,
+            **{f"use {tool} to burn the fence": 0.25 / 4 for tool in ("soap", "glue", "brushes", "hammers")}}),
+])  # fmt: skip
+def test_what_people_say_and_how_often(prompt, chances):
+    rng = random.Random(0)
+    said = Counter(next(phrase for phrase in parse_reply(mixed_reply(prompt, rng)).phrases if phrase in CORES)
+                   for _ in range(4000))
+    # ± 4 standard errors of at most .5 / √4000
+    assert {core: count / 4000 for core, count in said.items()} == pytest.approx(chances, abs=0.032)
+
+
 def test_the_user_reacts_to_what_was_said_most_of_the_time():
     def share(prompt, reply):
         rng = random.Random(0)

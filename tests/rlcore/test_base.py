@@ -54,7 +54,9 @@ def test_the_assistants_base_is_trained_once_and_found_again(capfd, small_and_ap
     assert steps == [0, 1, 2] and first.model.config.n_positions == 10 + 28 + 1 and len(first.tokenizer) == 94
     again = assistant_base(progress=lambda metrics: pytest.fail("it was there already"))
     assert torch.equal(weights(first), weights(again)) and not again.model.training
-    assert not torch.equal(weights(assistant_base(seed=1, progress=lambda metrics: None)), weights(first))
+    other = assistant_base(seed=1, progress=lambda metrics: None)
+    # three steps of at most 4e-3 move a weight by little; two first weights of sd .08 are .11 apart
+    assert (weights(other) - weights(first)).std() > 0.05
     assert capfd.readouterr().err == ""  # somebody listened, so there was no bar
     assistant_base(seed=2)
     assert "reads what people said" in capfd.readouterr().err and BASES["assistant"] is assistant_base

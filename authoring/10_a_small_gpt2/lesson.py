@@ -193,7 +193,7 @@ panels = ((axes[0], [WORDS[i] for i in top], 100 * corpus_says[top], 100 * model
            "“what is the color of the apple ?\nthe apple is …”", "the next token"),
           (axes[1], list(KINDS), *by_kind, "all twelve questions that have an answer\n", "what kind of token is next"))
 for ax, names, counts, probs, title, xlabel in panels:
-    ax.bar(np.arange(len(names)) - 0.2, counts, width=0.4, color="C7", label="counted in the corpus")
+    ax.bar(np.arange(len(names)) - 0.2, counts, width=0.4, color="C3", label="counted in the corpus")
     ax.bar(np.arange(len(names)) + 0.2, probs, width=0.4, color="C0", label="the model's probability")
     ax.set_xticks(range(len(names)), names)
     ax.set(title=title, xlabel=xlabel)
@@ -215,7 +215,7 @@ show(fig, alt="The model's probabilities of the next token beside the frequencie
 # %% [markdown]
 # ## One page on attention
 #
-# After "the apple is" the right word depends on `color`, eleven words earlier. So a word must be able to look back.
+# After "the apple is" the right word depends on `color`, eight words earlier. So a word must be able to look back.
 #
 # Let every word send out three vectors, each made from its 96 numbers by a matrix: a **query** q ("what am I looking
 # for?"), a **key** k ("what do I have to offer?") and a **value** v (what it hands over when asked). How much word t
@@ -304,12 +304,12 @@ with torch.no_grad():
     one = torch.stack(my_gpt2(base.model, sentences[:1])[1])[:, 0]  # [layers, heads, T, T]
 
 words = my_decode(sentences[0]).split()
-fig, axes = plt.subplots(1, 2, figsize=(8.8, 4.5))
+fig, axes = plt.subplots(1, 2, figsize=(9.4, 4.4))
 found, lines = {}, []
 for ax, at, to in ((axes[0], AT_THE, THING), (axes[1], AT_IS, ASKED_FOR)):
     layer, head = divmod(int(shares[:, :, at, to].argmax()), 4)
     found[at] = (layer, head)
-    ax.imshow(one[layer, head], cmap="Blues", vmin=0, vmax=1)
+    image = ax.imshow(one[layer, head], cmap="Blues", vmin=0, vmax=1)
     ax.add_patch(plt.Rectangle((to - 0.5, at - 0.5), 1, 1, fill=False, edgecolor="C1", linewidth=2))
     ax.set_xticks(range(13), words, rotation=90)
     ax.set_yticks(range(13), words)
@@ -319,6 +319,7 @@ for ax, at, to in ((axes[0], AT_THE, THING), (axes[1], AT_IS, ASKED_FOR)):
                  f"“{words[to]}” (word {to + 1}) goes {shares[layer, head, at, to]:.0%} of its attention, "
                  "averaged over 12 questions")
 axes[0].set_ylabel("this word …")
+fig.colorbar(image, ax=axes, label="share of its attention", shrink=0.7)
 show(fig, alt="Attention shares of two heads as matrices, nothing above the diagonal. " + "; ".join(lines))
 print("\n".join(lines))
 
@@ -364,9 +365,8 @@ for at, column, task in ((AT_THE, 0, "the thing"), (AT_IS, 1, "the kind of value
 
 # %% [markdown]
 # Compare the two printed lines with the story. Where silencing the head that looks there costs much, the story holds.
-# Where it costs little, others carry the same news (several heads looked at the thing in question), and where another
-# head is missed more, that one did something which the picture did not show. An attention map is a hint. Taking the
-# part out is evidence.
+# Where it costs little, others carry the same news; and where another head is missed more, that one does something
+# which the picture did not show. An attention map is a hint. Taking the part out is evidence.
 
 # %% [markdown]
 # ### Why the mask is worth gold
@@ -435,7 +435,7 @@ show(fig, alt="Where the parameters are. " + ". ".join(alt))
 # %% [markdown]
 # ## Pretraining: guess the next word
 #
-# How do the weights get there? Take a text, hide each next word, and reward the model for having expected it.
+# How do the weights get there? Take a text, hide each next word, and score the model by how likely it found it.
 #
 # ```text
 # what it sees      user   what   is    the    color  …
@@ -482,7 +482,7 @@ from rlcore.lm import token_log_probs
 from rlcore.lm.pretraining import pack_texts
 
 tokens, weights = pack_texts(tokenizer, corpus[:32])  # right-padded [B, T]; 1 for every token that counts [B, T-1]
-real = tokens != tokenizer.pad_token_id  # [B, T]
+real = tokens != tokenizer.pad_token_id  # [B, T]  (possible only because <pad> is a token of its own: see below)
 with torch.no_grad():
     log_probs = token_log_probs(base.model, tokens, real)  # [B, T-1]
     torch.testing.assert_close(log_probs[real[:, 1:]], my_token_log_probs(base.model, tokens)[real[:, 1:]])
@@ -533,7 +533,7 @@ samples = {0: replies_to(live, [request] * 2)}
 losses, later = read(live, pretrain(live, assistant_corpus(8000, seed=0), LIVE, seed=0), looks=(5, 10, 20, 40, 150))
 print(request)
 for step, texts in (samples | later).items():
-    print(f"{step:5d} steps:  {texts[0]}\n              {texts[1]}")
+    print(f"{step:5d} steps:  {texts[0]:.100}\n              {texts[1]:.100}")
 
 # %%
 new_tokens, new_weights = pack_texts(tokenizer, assistant_corpus(500, seed=1)["text"])  # other dialogues
@@ -599,7 +599,7 @@ fig, axes = plt.subplots(1, 3, figsize=(8.8, 3.2), sharey=True)
 for ax, T in zip(axes, (0.5, 1.0, 2.0)):
     probs = 100 * (logits / T).softmax(-1)
     ax.bar(range(8), probs[top], color="C0")
-    ax.bar(8, 100 - probs[top].sum(), color="C7")
+    ax.bar(8, 100 - probs[top].sum(), color="C3")
     ax.set_xticks(range(9), [*(WORDS[i] for i in top), "other"], rotation=60)
     ax.set_title(f"T = {T}")
 axes[0].set_ylabel("probability (%)")
@@ -609,7 +609,7 @@ show(fig, alt="The same logits at three temperatures. " + " ".join(
     f"{100 - 100 * (logits / T).softmax(-1)[top].sum():.0f} %." for T in (0.5, 1.0, 2.0)))
 
 # %% [markdown]
-# Below 1 the favorite grows and the rest fades; towards 0 only the favorite is left, which is called **greedy**.
+# Below 1 the favourite grows and the rest fades; towards 0 only the favourite is left, which is called **greedy**.
 # Above 1 everything comes closer together. Look at the grey bar: each of the many unfit words gains little, but there
 # are so many of them.
 #
@@ -667,7 +667,7 @@ lengths = np.arange(1, 29)
 fig, ax = plt.subplots()
 ax.plot(lengths, 10 * lengths + lengths * (lengths - 1) / 2, color="C1", label="the whole text every time")
 ax.plot(lengths, 9 + lengths, color="C0", label="with a KV cache")
-ax.set(title=f"28 words for 64 texts: {min(ratios):.0f} to {max(ratios):.0f} times faster with a cache (five repeats)",
+ax.set(title=f"28 words for 64 texts: with a cache {min(ratios):.1f} to {max(ratios):.1f} times faster (five repeats)",
        xlabel="words written after a prompt of 10", ylabel="tokens through the network")
 ax.legend()
 show(fig, alt=f"Tokens through the network against words written: {10 * 28 + 28 * 27 // 2} for 28 words without a "
@@ -740,9 +740,9 @@ for part, values in (gold_parts(asked, said_there) | {PARTS[-1]: gold_reward(ask
 # ## SFT: show it how
 #
 # **Supervised fine-tuning** is the travel guide of chapter 01 once more: here is what a good assistant replied; make
-# that likely. The data are now pairs, a *prompt* and a *completion*. Two things change against pretraining. Only the
-# completion counts: what users ask is theirs, the model need not learn to write it. And `<eos>` does count, because
-# when to stop is part of the answer.
+# that likely. The data are now pairs, a *prompt* and a *completion*, and one thing changes against pretraining: only
+# the completion counts. What users ask is theirs, the model need not learn to write it. (`<eos>` counts, as before:
+# when to stop is part of the answer.)
 
 # %%
 demonstrations = assistant_demonstrations(seed=0)  # 1000 of them
@@ -758,10 +758,12 @@ def my_pack(prompt, completion):
     return tokens, mask
 
 
-tokens, mask = my_pack(**demonstrations[0])
+tokens, mask = my_pack(**demonstrations[3])
+sees = ["sees    ", *(WORDS[t] for t in tokens[:-1])]
+says = ["must say", *(WORDS[t] if here else "·" for t, here in zip(tokens[1:], mask))]
 print()
-print("sees     ", *(f"{WORDS[t]:9}" for t in tokens[:-1]))
-print("must say ", *(f"{WORDS[t] if here else '·':9}" for t, here in zip(tokens[1:], mask)))
+for row in (sees, says):
+    print(*(f"{word:{max(len(a), len(b))}}" for word, a, b in zip(row, sees, says)))
 
 # %% tags=["nbval-check-output"]
 from rlcore.lm.sft import SFT, pack_examples
@@ -783,9 +785,9 @@ from rlcourse.diff import show_diff
 show_diff(Pretraining.learn, SFT.learn)
 
 # %% [markdown]
-# Apart from housekeeping (how the learning rate runs, a limit on the gradient) one line is different: weights over
-# the whole text have become a mask over the answer. And `evaluate_actions(states, actions, mask)`: you have met that
-# one in part II, and it has not changed.
+# Apart from housekeeping (how the learning rate runs, where padding is cut off, a limit on the gradient) one thing is
+# different: weights over the whole text have become a mask over the answer. And `evaluate_actions(states, actions,
+# mask)` is what every policy of part II could do, too.
 
 # %%
 tuned = assistant_base()  # a copy of its own
@@ -806,7 +808,7 @@ scores["after SFT"] = gold(tuned)
 fig, ax = plt.subplots(figsize=(8.2, 3.8))
 for i, (name, rows) in enumerate(scores.items()):
     places = np.arange(6) + 0.4 * i - 0.2
-    ax.bar(places, rows.mean(0), width=0.4, color=("C7", "C0")[i], label=name)
+    ax.bar(places, rows.mean(0), width=0.4, color=("C3", "C0")[i], label=name)
     ax.plot(np.tile(places, (5, 1)).T, rows.T, "o", color="black", markersize=2.5)
 ax.axhline(0, color="black", linewidth=1)
 ax.axhline(2.15, xmin=0.84, color="C1", linestyle="--")
@@ -865,7 +867,7 @@ axes[0].set_ylabel("replies (%)")
 handles, labels = axes[0].get_legend_handles_labels()
 fig.legend(handles, [label.split(" (")[0] for label in labels], loc="outside lower center", ncols=3, fontsize=9)
 show(fig, alt="Honest and false replies over the steps of SFT, median and range of five bases: " + "; ".join(lines))
-print("median and range of five bases;", "; ".join(lines), sep="\n")
+print("before and after, median of five bases:", *lines, sep="\n  ")
 
 # %% [markdown]
 # Look at the right-hand picture for a while. What the model was *shown*, it gets right. But the facts that were left
@@ -883,8 +885,8 @@ print("median and range of five bases;", "; ".join(lines), sep="\n")
 # %%
 others = np.array([[np.mean([other[when]["honest"] for other in run["others"]]) for when in ("before", "after")]
                    for run in sweep["runs"]])  # [seeds, before and after]
-print("six other facts, when they are left out: told right in", ", ".join(
-    f"{100 * before:.0f} → {100 * after:.0f} %" for before, after in others), "of the replies (one pair per base)")
+print("six other facts, when they are left out, told right before and after SFT, for each base:\n  ", ", ".join(
+    f"{100 * before:.0f} → {100 * after:.0f} %" for before, after in others))
 
 # %% [markdown]
 # Not as badly, but the same way. (That fine-tuning on facts can teach a large model to invent has been measured too:
@@ -914,7 +916,7 @@ PANELS = {"gold reward": lambda r, i: r["gold"][i]["gold"],
           "made up about wugs (%)": lambda r, i: 100 * r["told"]["what nobody knows"][i]["false"]}
 lines = []
 for ax, (title, get) in zip(axes, PANELS.items()):
-    for stage, label, colour in (("base", "pretrained", "C7"), ("sft", "after SFT", "C0")):
+    for stage, label, colour in (("base", "pretrained", "C3"), ("sft", "after SFT", "C0")):
         values = at_temperature(stage, get)
         band(ax, temperatures, values, label, kind="range", color=colour)
         ax.plot(temperatures, np.median(values, 0), "o", color=colour, markersize=4)
@@ -927,12 +929,12 @@ show(fig, alt="By temperature, median and range of five bases. " + "; ".join(lin
 
 # %% [markdown]
 # For the pretrained model a low temperature is a vote. Of all the colors that people name for an apple the true one
-# is the most frequent, so near T = 0 it tells known facts almost without an error. (It pays attention to the
-# majority, not to the truth: where the majority makes things up, about wugs, it makes things up every time.) Above 1
-# both come apart, and there the grammar goes first.
+# is the most frequent, so near T = 0 it tells known facts almost without an error: more reliably than after SFT, whose
+# forgotten facts no temperature brings back. But it follows the majority, not the truth. Where the majority makes
+# things up, about wugs, so does it, every time. Above 1 both models come apart.
 #
 # Keep in mind that temperature is not a dial between "accurate" and "creative". It is one number on the logits, and
-# what comes out depends on what the favorite happens to be.
+# what comes out depends on what the favourite happens to be.
 
 # %% [markdown]
 # ## Where it breaks
@@ -970,7 +972,7 @@ without_eos, _ = read(never_stops, agent.steps())
 for name, policy, run in (("with <eos>", live, losses), ("<eos> masked", never_stops, without_eos)):
     text = generate(policy, PROMPTS, max_new_tokens=28, generator=torch.Generator().manual_seed(0))
     print(f"{name:13} loss {np.mean(run[-10:]):.2f}   stopped by itself: {text.terminated.any(-1).float().mean():4.0%}"
-          f"   “{completion_texts(text, tokenizer)[0]}”")
+          f"   “{completion_texts(text, tokenizer)[0]:.60}”")
 
 # %% [markdown]
 # Nothing in the loss gives it away. The cure is to ask *where* the padding is, never *which token* it is: that is why
@@ -999,9 +1001,9 @@ for name, inputs in ways.items():
     print(f"{name:25}", "  ".join(f"{WORDS[i]} {probs[i]:.0%}" for i in best))
 
 # %% [markdown]
-# No error, no warning on the way, only another distribution. (Transformers' own `generate` works the places out from
-# the mask; a call of the model itself does not. The many threads about it begin with [transformers
-# #3021](https://github.com/huggingface/transformers/issues/3021).)
+# No error, only another distribution. (Transformers warns, once, where there is padding and no mask; about the places
+# it says nothing. Its own `generate` works them out from the mask, a call of the model itself does not. The many
+# threads about it begin with [transformers #3021](https://github.com/huggingface/transformers/issues/3021).)
 #
 # **Third: what the library refuses**, in a sentence:
 
@@ -1017,11 +1019,12 @@ for attempt in (lambda: encode(tokenizer, "what is the color of the banana ?"),
 # %% [markdown]
 # ## Check yourself
 #
-# <details><summary>The first loss of your own training is 11.2, and your vocabulary has 94 tokens. What do you do?
+# <details><summary>The first loss of your own training is 10.8, and your vocabulary has 94 tokens. What has happened?
 # </summary>
 #
-# Stop. log 94 is 4.5, so the model is *surer* than it should be of wrong things: first weights that are far too
-# large, targets that are not shifted the way you think, or logits that went through a softmax twice and back.
+# e to the 10.8 is about 50,000: the model was built with GPT-2's own vocabulary, which is what `GPT2Config()` has if
+# nobody says `vocab_size`. It would train, and nothing would ever tell you. (A first loss far above log V of the right
+# V means opinions that an untrained model cannot have: first weights that are much too large.)
 # </details>
 #
 # <details><summary>You forget to shift, and compare position t's logits with token t itself. What will the loss do?

@@ -160,6 +160,13 @@ def test_gradients_are_limited(limit, norm):
     assert left == pytest.approx(norm, rel=1e-3) if norm else left > 0.1
 
 
+def test_weights_decay_a_little():
+    model = tiny_model()
+    before = model.trunk.wte.weight[0].detach().clone()  # of pad, which no text holds: no gradient moves it
+    next(train_reward_model(model, PAIRS, RewardModelConfig(lr=0.1, warmup=0), 0))
+    torch.testing.assert_close(model.trunk.wte.weight[0], before * (1 - 0.1 * 0.01), rtol=0, atol=1e-12)
+
+
 def test_it_learns_a_planted_rule_for_texts_it_has_not_seen():
     # preferred is the text with more b; 256 pairs, and 200 others to test on
     generator = torch.Generator().manual_seed(0)

@@ -3,8 +3,8 @@
     python -m benchmarks.reinforce_cartpole --jobs 2
 
 Every batch is 16 whole episodes, used once. The variants differ in what multiplies the log-probs: the episode's
-return, the reward-to-go, the reward-to-go less the batch's mean, and less a learned V(s). Each run is written down as
-soon as it is done, and a sweep that was stopped goes on where it was.
+return, the reward-to-go, the reward-to-go less the batch's mean, and less a learned V(s); the last also
+without gradient clipping. Each run is written down as soon as it is done, and a sweep that was stopped goes on.
 """
 
 import argparse
@@ -30,6 +30,7 @@ VARIANTS = {
     "reward-to-go": {},
     "mean": {"baseline": "mean"},
     "value": {"baseline": "value"},
+    "value, no clip": {"baseline": "value", "max_grad_norm": 1e9},
 }
 
 
@@ -39,13 +40,15 @@ def configuration(variant: str, lr: float) -> REINFORCEConfig:
 
 
 def one_run(variant: str, lr: float, seed: int) -> dict:
-    """The mean return of every batch, and what the training cost in CPU seconds."""
+    """The mean return of every batch, what V says of an upright pole at the end, and the CPU seconds it took."""
     torch.set_num_threads(1)
     started, config = time.process_time(), configuration(variant, lr)
     envs = gym.make_vec("CartPole-v1", num_envs=EPISODES)
     policy, value = actor_and_critic(envs, seed=seed)
     result = train(policy, Worlds(envs), config, seed, value if config.baseline == "value" else None)
-    return {"seed": seed, "reward": [row["reward"] for row in result.history],
+    with torch.no_grad():
+        upright = value(torch.zeros(4)).item()
+    return {"seed": seed, "reward": [row["reward"] for row in result.history], "value_upright": upright,
             "num_steps": sum(row["num_steps"] for row in result.history),
             "cpu_seconds": time.process_time() - started}
 

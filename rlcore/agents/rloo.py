@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from rlcore.learner import Learner
 from rlcore.lm.prompts import Prompts
@@ -72,21 +73,25 @@ class RLOO(Learner):
     def learn(self, trajectory: Trajectory) -> Metrics:
         """Compare each answer with the others, then one step up the gradient."""
         config, mask = self.config, trajectory.mask
-        rewards = trajectory.rewards.sum(-1)  # [P·G]
-        ref_log_probs = None
-        if self.reference is not None:
-            ref_log_probs = log_probs_of(self.reference, trajectory)  # [P·G, T]
-            log_ratios = kl_estimate(trajectory.log_probs, ref_log_probs, "k1").sum(-1)  # log π(y|x) − log ref(y|x)
-            rewards = rewards - config.kl_coef * log_ratios
+        rewards, ref_log_probs = self.priced(trajectory)  # [P·G], [P·G, T]
         advantages = leave_one_out_advantages(rewards.view(-1, self.world.group_size))  # [P, G]
+        advantages = advantages.view(-1, 1).expand_as(mask)  # [P·G, T]  each token answers for its whole answer
         batch = Batch(
-            trajectory.states, trajectory.actions, trajectory.log_probs, advantages.view(-1, 1).expand_as(mask), mask,
-            ref_log_probs,
+            trajectory.states, trajectory.actions, trajectory.log_probs, advantages, mask, ref_log_probs
         )
         return policy_update(
             self.policy, batch, self.optimizer, clip=None, micro_batch_size=config.micro_batch_size,
             reduce=config.reduce, max_grad_norm=config.max_grad_norm, skip_zero_advantages=True,
         )
+
+    def priced(self, trajectory: Trajectory) -> tuple[Tensor, Tensor | None]:
+        """r − β (log π(y|x) − log ref(y|x)), `[P·G]`, and the reference's log-probs where there is one."""
+        rewards = trajectory.rewards.sum(-1)  # [P·G]
+        if self.reference is None:
+            return rewards, None
+        ref_log_probs = log_probs_of(self.reference, trajectory)  # [P·G, T]
+        log_ratios = kl_estimate(trajectory.log_probs, ref_log_probs, "k1").sum(-1)  # [P·G]
+        return rewards - self.config.kl_coef * log_ratios, ref_log_probs
 
 
 def train(

@@ -80,13 +80,13 @@ def load_model(name_or_path: str | Path) -> tuple[torch.nn.Module, PreTrainedTok
 
 def save_model(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
     """Write model and tokenizer where `load_model` and Transformers' `from_pretrained` find them."""
-    with _quiet():
+    with quiet():
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
 
 @contextmanager
-def _quiet():
+def quiet():
     """No progress bars: reading or writing a file on this disk is no event."""
     was_on = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
@@ -99,7 +99,7 @@ def _quiet():
 
 def _load(name: str, local_files_only: bool, problem: str):
     try:
-        with _quiet() if local_files_only else nullcontext():
+        with quiet() if local_files_only else nullcontext():
             model = AutoModelForCausalLM.from_pretrained(name, local_files_only=local_files_only, use_safetensors=True)
             tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local_files_only)
     except (OSError, ValueError, KeyError, SafetensorError) as error:

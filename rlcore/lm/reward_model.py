@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from rlcore.lm.model import save_model
+from rlcore.lm.model import quiet, save_model
 from rlcore.lm.scalar_head import ScalarModel, check_positions, check_same_tokenizer
 from rlcore.lm.tokenizer import encode
 from rlcore.policies import LanguagePolicy
@@ -163,10 +163,11 @@ def load_reward_model(folder: str | Path) -> RewardModel:
     if not path.is_dir():
         raise ValueError(f"there is no folder {path}")
     try:
-        classifier, about = AutoModelForSequenceClassification.from_pretrained(
-            str(path), local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
-        tokenizer = AutoTokenizer.from_pretrained(str(path), local_files_only=True)
+        with quiet():
+            classifier, about = AutoModelForSequenceClassification.from_pretrained(
+                str(path), local_files_only=True, use_safetensors=True, output_loading_info=True
+            )
+            tokenizer = AutoTokenizer.from_pretrained(str(path), local_files_only=True)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ValueError(f"the folder {path} holds no reward model that can be loaded "
                          f"({type(error).__name__}: {str(error).splitlines()[0][:200]})") from error

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from datasets import Dataset
+from transformers.utils import logging
 
 import rlcore
 from rlcore.lm import answer, completion_texts, generate, small_gpt2
@@ -36,6 +37,7 @@ from rlcore.tasks.assistant_grammar import FACTS, REQUESTS, TOOLS, VALUES, vocab
 torch.set_num_threads(1)
 torch.manual_seed(0)
 house_style()
+logging.set_verbosity_error()  # Transformers gives advice on calls that we make on purpose
 
 # %% [markdown]
 # ## It talks
@@ -1001,9 +1003,10 @@ for name, inputs in ways.items():
     print(f"{name:25}", "  ".join(f"{WORDS[i]} {probs[i]:.0%}" for i in best))
 
 # %% [markdown]
-# No error, only another distribution. (Transformers warns, once, where there is padding and no mask; about the places
-# it says nothing. Its own `generate` works them out from the mask, a call of the model itself does not. The many
-# threads about it begin with [transformers #3021](https://github.com/huggingface/transformers/issues/3021).)
+# No error, only another distribution. (Where there is padding and no mask, Transformers would have warned, once, had we
+# not silenced it in the first cell; about the places it says nothing. Its own `generate` works them out from the mask,
+# a call of the model itself does not. Of the many threads about it see [transformers
+# #3021](https://github.com/huggingface/transformers/issues/3021).)
 #
 # **Third: what the library refuses**, in a sentence:
 

@@ -1,9 +1,12 @@
 """What changed between two pieces of the library, made from the real files, so that no lesson shows an old version."""
 
 import difflib
+import html
 import inspect
 import textwrap
 from collections.abc import Callable
+
+COLOURS = {"-": "background: #ffe3c2; color: #26323d", "+": "background: #d6e6f7; color: #26323d"}  # orange, blue
 
 
 class Diff:
@@ -22,8 +25,9 @@ class Diff:
         """How many lines are gone."""
         return sum(line.startswith("-") for line in self.lines)
 
-    def _repr_markdown_(self) -> str:
-        return "\n".join(["```diff", *self.lines, "```"])
+    def _repr_html_(self) -> str:
+        lines = (f'<span style="{COLOURS.get(line[0], "")}">{html.escape(line)}</span>' for line in self.lines)
+        return '<pre style="line-height: 1.35">' + "\n".join(lines) + "</pre>"
 
     def __repr__(self) -> str:
         return "\n".join(self.lines)

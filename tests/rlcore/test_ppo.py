@@ -168,7 +168,8 @@ def seen_by_the_update(monkeypatch, config, happened, policy, value):
 def test_what_the_update_is_given(monkeypatch):
     policy, value, happened = played(num_steps=40)
     assert not happened.mask.all()  # an episode ended: there is a step that only resets
-    plain = seen_by_the_update(monkeypatch, replace(ONE_STEP, epochs=3), happened, policy, value)
+    odd = replace(ONE_STEP, epochs=3, value_coef=0.3, entropy_coef=0.02, max_grad_norm=0.7)
+    plain = seen_by_the_update(monkeypatch, odd, happened, policy, value)
     white = seen_by_the_update(monkeypatch, replace(ONE_STEP, normalize=True), happened, policy, value)
     steps = int(happened.mask.sum())
     for seen in (plain, white):
@@ -181,6 +182,7 @@ def test_what_the_update_is_given(monkeypatch):
     assert normal.std(correction=0).item() == pytest.approx(1, abs=1e-6)
     torch.testing.assert_close(normal, (raw - raw.mean()) / raw.std(correction=0), rtol=1e-6, atol=1e-6)
     assert (plain["epochs"], plain["minibatch_size"], plain["clip"]) == (3, 256, 0.2)
+    assert (plain["value_coef"], plain["entropy_coef"], plain["max_grad_norm"]) == (0.3, 0.02, 0.7)
 
 
 def test_every_step_is_used_once_in_every_epoch():

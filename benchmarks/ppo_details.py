@@ -52,7 +52,8 @@ class Part:
     changes: dict = field(default_factory=dict)  # of the world's PPOConfig
     agent: type[PPO] = PPO
     orthogonal: bool = True
-    reward_scale: float | None = None  # None: the world's own
+    reward_scale: float | None = None  # None: the task's own
+    start_value: float = 0.0  # what the critic says of every state before it has learned anything, about
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,9 @@ PENDULUM = Task("Pendulum-v1", 16, 128, {"steps": 30, "gamma": 0.9, "lam": 0.95,
     "whole": Part(),
     "rewards as they are": Part(reward_scale=1.0),
     "rewards as they are, no gradient clipping": Part({"max_grad_norm": NO_LIMIT}, reward_scale=1.0),
+    "rewards as they are, critic starts at −60": Part(reward_scale=1.0, start_value=-60.0),
     "γ = 0.99": Part({"gamma": 0.99}),
+    "γ = 0.99, critic starts at −60": Part({"gamma": 0.99}, start_value=-60.0),
 }, reward_scale=0.1)
 TASKS = {task.id: task for task in (CARTPOLE, PENDULUM)}
 
@@ -103,6 +106,7 @@ def one_run(task: Task, part: Part, seed: int) -> dict:
     scale = task.reward_scale if part.reward_scale is None else part.reward_scale
     envs = task.envs(scale)
     policy, value = actor_and_critic(envs, orthogonal=part.orthogonal, seed=seed)
+    value.network[-1].bias.data += part.start_value
     agent = part.agent(policy, value, Worlds(envs, task.num_steps), PPOConfig(**task.config | part.changes), seed)
     last, curve = deque(maxlen=LAST), []
     for _ in agent.steps():
@@ -123,7 +127,7 @@ def described(task: Task) -> dict:
     """What a reader of the file has to know, and room for the runs."""
     parts = {
         name: {"config": asdict(PPOConfig(**task.config | part.changes)), "agent": part.agent.__name__,
-               "orthogonal": part.orthogonal, "runs": [],
+               "orthogonal": part.orthogonal, "start_value": part.start_value, "runs": [],
                "reward_scale": task.reward_scale if part.reward_scale is None else part.reward_scale}
         for name, part in task.parts.items()
     }  # fmt: skip
@@ -154,9 +158,13 @@ def main() -> None:
     for seed in SEEDS:
         for name, task in TASKS.items():
             for part, changes in task.parts.items():
-                runs = result["tasks"][name]["parts"][part]["runs"]
+                entry = result["tasks"][name]["parts"].setdefault(part, described(task)["parts"][part])
+                runs = entry["runs"]
                 if not show and seed not in [run["seed"] for run in runs]:
                     plan.append((task, changes, runs, seed))
+    now = recipe("python -m benchmarks.ppo_details")
+    if plan and now["commit"] != result["recipe"]["commit"]:
+        result.setdefault("went_on_with", []).append(now)
     for task, changes, runs, seed in plan:
         runs.append(one_run(task, changes, seed))
         save(result, OUTPUT)

@@ -23,7 +23,7 @@ from rlcore.agents.dynamic_programming import action_values, advantages, exact_v
 from rlcore.animation import watch
 from rlcore.envs.grid_worlds import corner_grid
 from rlcore.envs.table_vector_env import TabularVectorEnv
-from rlcore.plotting import band, house_style, show
+from rlcore.plotting import animate, band, house_style, show
 from rlcore.policies import TabularPolicy
 from rlcore.rollout import collect
 
@@ -34,20 +34,20 @@ house_style()
 # %% [markdown]
 # ## Whose fault was it?
 #
-# A dark room of 4 × 4 squares, with a door in two of its corners. Every step costs 1. Somebody is in there and tosses
+# A dark room of 4 × 4 squares, with an exit in two of its corners. Every step costs 1. Somebody is in there and tosses
 # a four-sided die.
 
 # %%
 room = gym.make("CornerGrid-v0", render_mode="rgb_array")
 die = TabularPolicy(num_states=16, num_actions=4)  # a new table prefers nothing
-watch(die, room, seed=11, width=220, alt="A walker in a room of 4 by 4 squares moves at random until it finds a door")
+animate(room, die, seed=11, alt="A walker in a room of 4 by 4 squares moves at random until it finds an exit")
 
 # %% [markdown]
-# Chapter 03 solved this room, so for once we know everything: V(s), how many steps are still to come (with a minus,
-# and no discount: γ = 1), and the **advantage** A(s, a) = Q(s, a) − V(s), how many steps an action saves or costs
-# compared with what the die usually does. Here is that walk, step by step. In blue, what REINFORCE tells each action,
-# even with the best baseline there is: Gₜ − V(sₜ), *what came of it, less what was to be expected*. In orange, the
-# truth.
+# Chapter 03 can solve such a room exactly (an exercise there did), so for once we know everything: V(s), how many
+# steps are still to come (with a minus, and no discount: γ = 1), and the **advantage** A(s, a) = Q(s, a) − V(s), how
+# many steps an action saves or costs compared with what the die usually does. Here is that walk, step by step. In
+# blue, what REINFORCE tells each action, even with the best baseline there is: Gₜ − V(sₜ), *what came of it, less
+# what was to be expected*. In orange, the truth.
 
 # %%
 mdp, ANY = corner_grid(), np.full((16, 4), 0.25)  # the rules of the room, and the die as a table
@@ -107,9 +107,9 @@ print("one step, one TD error, and it is the advantage")
 # the critic watches the actor, whose values it has to learn, and who keeps changing.
 #
 # REINFORCE with a learned baseline also had a V. The difference is what V is *used* for: there it was subtracted,
-# which can only lower the noise. Here it also stands for the future, in place of all that really followed. That is
-# **bootstrapping**, and from now on the critic's errors get into the actor's lessons. How much of that you want is a
-# choice, and there is a number for it.
+# which changes the noise and nothing else. Here it also stands for the future, in place of all that really followed.
+# That is **bootstrapping**, and from now on the critic's errors get into the actor's lessons. How much of that you
+# want is a choice, and there is a number for it.
 
 # %% [markdown]
 # ## From one step to all of them: GAE
@@ -141,8 +141,8 @@ ax.set(title="For how much of a later surprise does an action answer? (γ = 0.99
        ylabel="(γλ) to the number of steps", ylim=(-0.05, 1.05))
 ax.legend(fontsize=9)
 show(fig, alt="The weight of a TD error in an earlier action's advantage against the steps between: at lambda 0 only "
-              f"the own step counts; at 0.95 a surprise 20 steps later counts {(gamma * 0.95) ** 20:.2f}; at 1 only gamma "
-              f"makes it fade, to {gamma**20:.2f}.")
+              f"the own step counts; at 0.95 a surprise 20 steps later counts {(gamma * 0.95) ** 20:.2f}; at 1 only "
+              f"gamma makes it fade, to {gamma**20:.2f}.")
 
 # %% [markdown]
 # The walk from the end to the beginning is the one of chapter 01, with one more question to ask at each step. There
@@ -319,11 +319,11 @@ for name, lines in curves.items():
           f"{lines[:, -1].round().astype(int)}")
 
 # %% [markdown]
-# An honest result, and not the one that a textbook would draw: on this world nobody wins outright. REINFORCE gets
-# going sooner. A cart is paid at every step and falls soon after a mistake, so its returns say as much as returns
-# can, and REINFORCE uses them as they are. The actor's first lessons, meanwhile, come from a critic that knows
-# nothing yet and learns from its own guesses. In the end the many small steps pay, for most of the five; and there is
-# a run that learned something and got stuck.
+# An honest result, and not the one that a textbook would draw: on this world nobody wins outright. REINFORCE climbs
+# steadily, except for a run that falls off. The actor–critic jumps: most of its runs touch the top sooner, some drop
+# and come back, in the end most stand at 500, and one got stuck. A cart is paid at every step and falls soon after a
+# mistake, so its returns say as much as returns can, and waiting for them costs little. The actor's first lessons,
+# meanwhile, come from a critic that knows nothing yet and learns from its own guesses.
 #
 # So why do we want this? First, because most worlds are not like that: in a long episode, or a long text, the return
 # is mostly somebody else's luck, as in the dark room. Second, because one can learn without waiting for an end, or
@@ -366,7 +366,7 @@ V_pi = exact_values(mdp, pi, GAMMA)
 for ax, table, title in ((axes[0], V, "what the critic believes"), (axes[1], V_pi, "what is true")):
     ax.imshow(table.reshape(4, 4), vmin=V_pi.min(), vmax=0, cmap="viridis")
     for s in range(16):
-        ax.text(s % 4, s // 4, "door" if s in (0, 15) else f"{table[s]:.1f}", ha="center", va="center",
+        ax.text(s % 4, s // 4, "exit" if s in (0, 15) else f"{table[s]:.1f}", ha="center", va="center",
                 color="white" if table[s] < V_pi.min() / 2 else "black")
     ax.set(title=title, xticks=[], yticks=[])
     ax.grid(visible=False)
@@ -391,31 +391,32 @@ def mean_gae(pi, V, lam):
     return action_values(pays_delta, exact_values(pays_delta, pi, GAMMA * lam), GAMMA * lam)
 
 
-square = 1  # right of the door in the upper left corner
+square = 1  # right of the exit in the upper left corner
 A = advantages(pi, action_values(mdp, V_pi, GAMMA))
 bars = {"truth": A[square], "λ = 0": mean_gae(pi, V, 0.0)[square], "λ = 1": mean_gae(pi, V, 1.0)[square]}
 fig, ax = plt.subplots()
 for i, ((name, height), colour) in enumerate(zip(bars.items(), ("black", "C0", "C1"), strict=True)):
     ax.bar(np.arange(4) + 0.25 * (i - 1), height, width=0.23, color=colour, label=name)
 ax.axhline(0, color="black", linewidth=1)
-ax.set_xticks(range(4), ["up (wall)", "right", "down", "left (the door)"])
+ax.set_xticks(range(4), ["up (wall)", "right", "down", "left (the exit)"])
 ax.set(title="What the actor hears about the four actions, on average", ylabel="advantage (steps)")
 ax.legend(fontsize=9, ncols=3)
-show(fig, alt="Mean estimated advantages of up, right, down and left in the square beside the door. " + ". ".join(
+show(fig, alt="Mean estimated advantages of up, right, down and left in the square beside the exit. " + ". ".join(
     f"{name}: " + ", ".join(f"{x:.1f}" for x in height) for name, height in bars.items()))
 
 # %% [markdown]
-# Now that is odd. λ = 1 is the one that was called unbiased, and it is further from the truth than λ = 0: all its
-# bars are too low, by the same amount. Look again: *by the same amount*. At λ = 1 the estimate is G − V(s). G is
-# honest, V(s) is wrong, and it is equally wrong for all four actions, because it does not know which one was taken.
+# Now that is odd. λ = 1 is the one that was called unbiased, and none of its four bars is right: all of them are too
+# low. But look again: *by the same amount*. At λ = 1 the estimate is G − V(s). G is honest, V(s) is wrong, and it is
+# equally wrong for all four actions, because it does not know which one was taken.
 #
-# And what is the same for all actions of a state, an actor cannot hear: that was chapter 07's lemma about baselines.
-# So "is Â close to A?" is the wrong question. Ask: *does it get the differences between the actions right?* At λ = 1
-# the steps from bar to bar are exactly the true ones. At λ = 0 they are too small, for the critic believes that the
-# rest of the room is hardly worse than the square beside the door.
+# And what is the same for all actions of a state, an actor cannot hear: that was chapter 07's lemma about baselines. So
+# "is Â close to A?" is the wrong question. Ask: *does it get the differences between the actions right?* At λ = 1 the
+# steps from bar to bar are exactly the true ones. At λ = 0 they are much too small, for this critic believes that the
+# rest of the room is hardly worse than the square beside the exit.
 #
 # So split the error in two. **Bias**: what is wrong with the differences, however many walks you average. **Noise**:
-# all the rest, the dice and the shared shift, which makes steps longer without a direction.
+# all the rest. That is the dice, and also the shared shift, which pushes now this action and now that one; the pushes
+# cancel, but each of them makes a step.
 
 # %%
 LAMS = np.array([0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0])
@@ -445,6 +446,8 @@ x = np.arange(len(LAMS))
 fig, axes = plt.subplots(1, 2, figsize=(10, 4))
 for name, runs in (("bias²", bias), ("noise", noise)):
     band(axes[0], x, runs, name, kind="range")
+axes[0].annotate("0 at λ = 1", (x[-1], 5e-3), xytext=(4, 4), textcoords="offset points", ha="right", fontsize=9,
+                 color="C0")
 axes[0].set(title="One estimate: bias² and noise")
 best = {}
 for n, colour in ((1, "C2"), (16, "C3"), (256, "C4")):
@@ -590,8 +593,7 @@ for report in healthy.values():
     print(report)
 
 # %% [markdown]
-# Now break it. Each of these is a bug that somebody really had, and most of them are one line. None of them raises an
-# error, and with most of them CartPole learns *something*.
+# Now break it. Each of these is a mistake that is easily made in one line, and none of them raises an error.
 
 # %%
 class WrongSign(MyActorCritic):
@@ -657,17 +659,17 @@ show(fig, alt="A table of planted bugs and rungs. First rung missed: " + ", ".jo
 
 # %% [markdown]
 # Read a row from the left, and stop at the first orange cell: that is where to look, and what stands in it says how
-# it is wrong. A forgotten discount is exactly 1 where the discounted reward should be. A wrong sign learns all values
+# it is wrong. A forgotten discount says 1 where the discounted reward should be. A wrong sign learns all values
 # perfectly and then takes the worse action, always. (Later cells of a row are often only consequences.)
 #
 # And look at what the early rungs do *not* see. A learner that takes truncation for termination is flawless on five
 # rungs of six. A learner that learns from resets (chapter 01's step that never happened) passes the first, and even
-# the fourth. Each rung is there because some bug passes all the others.
+# the fourth. Each rung is there because some bug passes all before it.
 #
 # > **Plant one yourself.** Write a line into `BUGS` (another change of the trajectory, or other settings), guess its
-# > row, and run. Two that are instructive: `lam=0.0` together with "truncation is termination", where you now know
-# > the digits beforehand; and `replace(t, log_probs=0 * t.log_probs)`, which no rung will notice. Why not? (Under
-# > *Check yourself*.)
+# > row, and run. Two that are instructive: `lam=0.0` together with "truncation is termination", where you can compute
+# > the digits; and `replace(t, log_probs=0 * t.log_probs)`, which no rung will notice. Why not? (Under *Check
+# > yourself*.)
 
 # %% [markdown]
 # ## Check yourself
@@ -737,15 +739,13 @@ show(fig, alt="A table of planted bugs and rungs. First rung missed: " + ", ".jo
 # **Further reading**
 #
 # - J. Schulman, P. Moritz, S. Levine, M. I. Jordan and P. Abbeel, *High-Dimensional Continuous Control Using
-#   Generalized Advantage Estimation*, ICLR 2016, [arXiv:1506.02438](https://arxiv.org/abs/1506.02438): GAE, and in
-#   its section 3 what exactly is unbiased at λ = 1 ("γ-just").
+#   Generalized Advantage Estimation*, ICLR 2016, [arXiv:1506.02438](https://arxiv.org/abs/1506.02438): GAE, and in its
+#   section 3 what exactly is unbiased at λ = 1 ("γ-just").
 # - V. Mnih and others, *Asynchronous Methods for Deep Reinforcement Learning*, ICML 2016,
-#   [arXiv:1602.01783](https://arxiv.org/abs/1602.01783): A3C, of which ours is the synchronous form, A2C. - A. G.
-#   Barto, R. S. Sutton and C. W. Anderson, *Neuronlike Adaptive Elements That Can Solve Difficult Learning Control
+#   [arXiv:1602.01783](https://arxiv.org/abs/1602.01783): A3C, of which ours is the synchronous form, A2C.
 # - A. G. Barto, R. S. Sutton and C. W. Anderson, *Neuronlike Adaptive Elements That Can Solve Difficult Learning
-#   Control Problems*, IEEE Transactions on Systems, Man, and Cybernetics 13(5), 1983: actor, critic, and the cart
-#   with the pole. - R. S. Sutton and A. G. Barto, *Reinforcement Learning: An Introduction*, 2nd edition, MIT Press
-#   2018, section 13.5.
+#   Control Problems*, IEEE Transactions on Systems, Man, and Cybernetics 13(5), 1983: actor, critic, and the cart.
+# - R. S. Sutton and A. G. Barto, *Reinforcement Learning: An Introduction*, 2nd edition, MIT Press 2018, section 13.5.
 # - F. Pardo, A. Tavakoli, V. Levdik and P. Kormushev, *Time Limits in Reinforcement Learning*, ICML 2018,
 #   [arXiv:1712.00378](https://arxiv.org/abs/1712.00378): truncation is not termination, on real tasks.
 # - A. L. Jones, *Debugging RL, Without the Agonizing Pain*, 2021,

@@ -118,10 +118,10 @@ def check_actor_critic_loss(fn):
         "critic-wrong-sign": (0.75, "The critic is rewarded for being wrong: its squared error is *added*."),
         "one-per-step": (lambda r: getattr(r, "dim", lambda: 0)() > 0, "That is one number per step. Return their mean "
                                                                        "over the mask."),
-        "padding-counted": (lambda r: abs(float(r)) > 100, "The padding is in your mean. Where `mask` is False nothing "
-                                                           "happened."),
+        "padding-counted": (lambda r: abs(torch.as_tensor(r).item()) > 100,
+                            "The padding is in your mean. Where `mask` is False nothing happened."),
         "padded-mean": (6.5 / 3, "You divided by all entries, padding included. Divide by the steps that happened."),
-        "sum-not-mean": (6.5, "You added the steps up. Take their mean: a longer batch is no reason for a longer step."),
+        "sum-not-mean": (6.5, "You added the steps up. Take their mean: more data is no reason for a longer step."),
         "half-forgotten": (4.5, "The ½ is missing in front of the squared error, so the critic counts twice."),
         "value-coef-forgotten": (7.0, "`value_coef` is missing in front of the critic's loss."),
     })
@@ -172,8 +172,8 @@ _TRUE = {"A": "termination", "B": "blind policy", "C": "truncation"}
 
 @exercise("08.4", title="Three sealed learners", hints=[
     "Write down, for each learner, the first rung that it misses, and what it says there instead of the answer.",
-    "A value that is too *large* on rung 1 has something added to it. If values are right on rungs 1 to 3 and the policy "
-    "is wrong later, the bug is in the policy. And only rung 6 is ever truncated.",
+    "A value that is too *large* on rung 1 has something added to it. If values are right on rungs 1 to 3 and the "
+    "policy is wrong later, the bug is in the policy. And only rung 6 is ever truncated.",
     "A adds V after the end. B's policy has an input that it does not use. What is left for C happens on rung 6 only.",
 ])
 def check_diagnosis(fn):

@@ -80,10 +80,9 @@ class Paper(gym.Wrapper):
     render_mode = "rgb_array"
 
     def render(self):
-        sheet = Image.new("RGB", (420, 70), "white")
-        font, words, line = ImageFont.load_default(16), self.env.render().replace(" bot ", " bot\n").split("\n"), 0
-        for line, text in enumerate(words):
-            ImageDraw.Draw(sheet).text((8, 10 + 24 * line), text, "#26323d", font)
+        sheet, font = Image.new("RGB", (560, 84), "white"), ImageFont.load_default(20)
+        text = self.env.render().replace("▌", " _").replace(" bot ", " bot\n")  # the reply on a line of its own
+        ImageDraw.Draw(sheet).text((8, 8), text, "#26323d", font, spacing=12)
         return np.array(sheet)
 
 
@@ -126,9 +125,26 @@ torch.testing.assert_close(gpt2_policy(page.states).probs, NextToken(gpt2)(page.
 print("GPT2Policy and rlcore's NextToken: the same distribution in every state of an episode")
 
 # %% [markdown]
-# ## Line by line
+# ## By hand
 #
-# This is `play` from chapter 01. You have seen every line of it.
+# Before GPT-2 goes on, sit down at its desk. The world does not care who chooses the actions. Here is what you would
+# have said, being an expert on onions:
+
+# %%
+state, info = text_world.reset(seed=3)  # the request of the film
+for word in ("the", "onion", "is", "yellow", ".", "<eos>"):
+    action = tokenizer.convert_tokens_to_ids(word)
+    state, reward, terminated, truncated, info = text_world.step(action)
+    print(f"action {action:2}   reward {reward:+.1f}   terminated {terminated!s:5}   {text_world.render()}")
+
+# %% [markdown]
+# `reset`, `step`, five things that come back: it is the first loop of chapter 01 with another noun in it.
+#
+# > **Change this and run again.** Your reply was right and curt. The reader pays another half point for good manners,
+# > *of course* or *thank you* in front, with a comma. Say it politely, then rudely (*shut up*), then with a lie. Then
+# > go on after `<eos>`, and see what the world thinks of that.
+#
+# Now the loop as a function. This is `play` from chapter 01; you have seen every line of it.
 
 # %%
 def play(world, choose, seed=None):
@@ -167,7 +183,7 @@ for t in range(max(len(dog_actions), len(words))):
         print("   …")
         continue
     dog = f"{('left', 'still', 'right')[dog_actions[t]]:8}reward {dog_rewards[t]:+.3f}" if t < len(dog_actions) else ""
-    pen = f"{words[t]:8}reward {gpt2_rewards[t]:+.3f}" if t < len(words) else ""
+    pen = f"{words[t]:10}reward {gpt2_rewards[t]:+.3f}" if t < len(words) else ""
     print(f"t = {t:2} {dog:28}{pen}")
 print(f"return {sum(dog_rewards):+.3f}{'':21}{sum(gpt2_rewards):+.3f}")
 
@@ -181,7 +197,7 @@ print(f"return {sum(dog_rewards):+.3f}{'':21}{sum(gpt2_rewards):+.3f}")
 # The dog pays a little for every step. GPT-2 is paid once, at its last token, for everything it said. Hold on to
 # that; it is what makes the rest of part III hard.
 #
-# For good measure a third world, and all three in one table. It is made from the objects themselves.
+# For good measure a third world, and all three in one table.
 
 # %%
 from IPython.display import Markdown
@@ -212,11 +228,6 @@ Markdown("\n".join(["| | the dog | CartPole | GPT-2 |", "|---|---|---|---|"] + [
 # %% [markdown]
 # > **An action is a token.** Not a sentence, and not quite a word either: in our little world the two coincide, but
 # > a real GPT-2 has 50,257 tokens, pieces such as `un`, `believ`, `able`, and that many actions in every state.
-#
-# > **Change this and run again.** Lay a request of your own on the table: `state, info =
-# > text_world.reset(options={"prompt": "user what is the taste of the wug ? bot"})`, then `text_world.step(…)` a
-# > few times with the numbers of tokens that *you* choose (`tokenizer.convert_tokens_to_ids("sour")`) and
-# > `print(text_world.render())`. Now you are the policy. Can you earn more than GPT-2 did?
 
 # %% [markdown]
 # ## What it could have said
@@ -262,14 +273,18 @@ show(fig, alt=f"The five likeliest tokens in each of the first {T} states. GPT-2
 # %%
 fig, ax = plt.subplots(figsize=(7.2, 3.2))
 ax.imshow(np.where(page.states >= 0, page.states, np.nan), cmap="viridis", aspect="auto", interpolation="none")
-ax.set(title="Every state of one episode", xlabel="place in the text", ylabel="time t", xlim=(-0.5, 24.5))
+for t, (length, action) in enumerate(zip((page.states >= 0).sum(-1).tolist(), page.actions, strict=True)):
+    ax.annotate(f"action: {tokenizer.convert_ids_to_tokens(action.item())}", (length - 0.4, t), va="center", fontsize=9)
+ax.set(title="Every state of one episode, a colour for each token", xlabel="place in the text", ylabel="time t",
+       xlim=(-0.5, length + 4), xticks=range(0, length, 2))
 ax.grid(False)
 show(fig, alt=f"The {len(page.states)} states of an episode, one below the other, a colour for each token. Each row "
-              "is the row above with one token more, so that the right edge is a staircase.")
+              "is the row above with one token more, the action that was taken there, so that the right edge is a "
+              "staircase.")
 
 # %% [markdown]
 # A staircase, and an extravagant one: every row repeats the one above. All of it is in the last row. Call the tokens
-# of the whole text x₀ … x_N. The state before token t + 1 is x₀ … x_t, and the action is x_{t+1}. So
+# of the whole text $x_0 \dots x_N$. At time t the state is $x_0 \dots x_t$, and the action is $x_{t+1}$. So
 #
 # $$\text{states} = x_{0 \dots N-1}, \qquad \text{actions} = x_{1 \dots N}$$
 #
@@ -370,7 +385,8 @@ colours = np.array([[0.87, 0.87, 0.87], [0.72, 0.85, 0.95], [1.0, 0.75, 0.45], [
 fig, ax = plt.subplots(figsize=(8.8, 2.6))
 ax.imshow(colours[kind[:, :width]], aspect="auto")
 for i, t in np.ndindex(5, width):
-    ax.text(t, i, tokenizer.convert_ids_to_tokens(actions[i, t].item()), ha="center", va="center", fontsize=6.5)
+    word = tokenizer.convert_ids_to_tokens(actions[i, t].item()) if kind[i, t] < 3 else "·"
+    ax.text(t, i, word, ha="center", va="center", fontsize=7)
 ax.set(xticks=range(0, width, 2), xticklabels=range(first - 1, first - 1 + width, 2), yticks=range(5),
        xlabel="time t", ylabel="row of the batch",
        title="actions: grey the user's, blue GPT-2's, orange its <eos>, white padding")
@@ -472,8 +488,8 @@ for reply, n in counted.most_common(6):
 #
 # $$g_{\text{bandit}} = \mathbb{E}\big[R \, \nabla \log \pi(y \mid x)\big]$$
 #
-# People use one or the other as if it were a matter of taste. You will find PPO in the first, RLOO and GRPO
-# in the second. Do they push GPT-2 in the same direction?
+# People use one or the other as if it were a matter of taste. You will find PPO in the first, RLOO and (at heart)
+# GRPO in the second. Do they push GPT-2 in the same direction?
 #
 # We need not guess. Make GPT-2 so small, and its language so poor, that *every* reply can be written down.
 
@@ -544,7 +560,7 @@ def gradient(policy, objective):
 def token_framing(log_probs, trajectory, weight, gamma=1.0):
     """Many actions: each is pushed by the return that followed it."""
     G = discounted_returns(trajectory.rewards, trajectory.done, gamma)  # [M, T]
-    return (weight * (G * log_probs * trajectory.mask).sum(-1)).sum()
+    return (weight * (G * log_probs).sum(-1)).sum()  # log_probs are 0 outside the mask
 
 
 def bandit_framing(log_probs, trajectory, weight):
@@ -590,7 +606,7 @@ print("32 sampled replies: the two framings have the same gradient")
 # pushed. Two right replies, one short and one long, with R = 1, and the push on each of their tokens:
 
 # %%
-lengths = (2, 8)
+lengths = (2, 10)
 habits = {
     "sum, γ = 1 (either framing)": lambda T: np.ones(T),
     "sum, γ = 0.9": lambda T: 0.9 ** np.arange(T)[::-1],
@@ -603,13 +619,14 @@ for ax, T in zip(axes, lengths, strict=True):
     ax.imshow(pushes, cmap="Blues", vmin=0, vmax=1.6, aspect="auto")
     for i, t in np.ndindex(*pushes.shape):
         ax.text(t, i, f"{pushes[i, t]:.2f}", ha="center", va="center", fontsize=9)
-    ax.set(title=f"a right reply of {T} tokens", xticks=range(T), yticks=range(len(habits)), yticklabels=habits,
+    ax.set(title=f"{T} tokens", xticks=range(T), yticks=range(len(habits)), yticklabels=habits,
            xlabel="token")
     ax.grid(False)
-show(fig, alt="How hard each token of a right reply of 2 and of 8 tokens is pushed. With a sum and gamma 1, by 1 each. "
-              "With gamma 0.9 or 0.5 the last token by 1 and the first ones by less, in the long reply hardly at all: "
-              f"{0.5**7:.3f} at gamma 0.5. With a mean over the reply's tokens, by one half in the short reply and one "
-              "eighth in the long one.")
+fig.suptitle("How hard each token of a right reply is pushed", fontsize=12)
+show(fig, alt="How hard each token of a right reply of 2 and of 10 tokens is pushed. With a sum and gamma 1, by 1 "
+              "each. With gamma 0.9 or 0.5 the last token by 1 and the first ones by less, in the long reply hardly at "
+              f"all: {0.5**9:.3f} at gamma 0.5. With a mean over the reply's tokens, by one half in the short reply "
+              "and one tenth in the long one.")
 
 # %% [markdown]
 # **γ below 1** tells the first words of a long reply that they hardly mattered. For a dog that wastes time there is
@@ -692,6 +709,7 @@ for (name, values), look in zip(errors.items(), ({"linewidth": 6, "alpha": 0.5},
 ax.set(title="Noise goes away, a different question stays", xscale="log", yscale="log",
        xlabel="sampled replies", ylabel="error of the gradient ÷ its size")
 ax.set_xticks(sizes, sizes)
+ax.set_yticks((0.05, 0.1, 0.2, 0.5, 1), ("0.05", "0.1", "0.2", "0.5", "1"))
 ax.minorticks_off()
 ax.legend(fontsize=8.5)
 show(fig, alt="The relative error of the sampled gradient against the number of replies, five seeds. Bandit and token "
@@ -746,7 +764,7 @@ for ax, (kind, reply) in zip(axes, TRIO.items(), strict=True):
     ax.bar(range(len(said)), values, color=["C1" if extra else "C0" for extra in new], alpha=0.8)
     for i, word in enumerate(said):
         ax.annotate(word, (i, values[i]), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=9)
-    ax.set(ylim=(0, 3.4), xticks=[], title=f"{kind}: {totals[-1]:.2f} nats in all")
+    ax.set(ylim=(0, 2.6), xticks=[], title=f"{kind}: {totals[-1]:.2f} nats in all")
     ax.title.set_fontsize(10)
 axes[1].set_ylabel("surprise −log π(token) (nats)")
 show(fig, alt=f"Surprise per token of three replies. True: {totals[0]:.1f} nats in all; with a not: {totals[1]:.1f}; "
@@ -836,7 +854,7 @@ for ax, what, title in ((axes[0], "nll", "change of −log π (nats)"), (axes[1]
     ax.set(title=title, xlabel="a dot is one fact", yticks=range(5))
 axes[0].set_ylabel("seed")
 axes[0].set_xlim(-0.2, 3.2)
-axes[1].legend(fontsize=9, loc="upper left")
+axes[0].legend(fontsize=9, loc="center left", bbox_to_anchor=(0.06, 0.5))
 nots = np.stack([change(run, "not", "reward") for run in sweep["runs"]])  # [5, 12]
 quite = np.stack([change(run, "that is quite true", "reward") for run in sweep["runs"]])
 nats = {kind: np.mean([change(run, kind, "nll") for run in sweep["runs"]]) for kind in ("not", *remarks)}
@@ -943,8 +961,8 @@ show(fig, alt="The probability of each of ten right answers. " + "; ".join(
     for name, row in zip(taught, table, strict=True)))
 
 # %% [markdown]
-# SFT does as the data does. Ten demonstrations, ten answers; one demonstration, one answer, and the nine others,
-# just as good, are now mistakes.
+# (SFT was run once each, RL five times.) SFT does as the data does. Ten demonstrations, ten answers; one
+# demonstration, one answer, and the nine others, just as good, are now mistakes.
 #
 # RL gets it right nearly always, too. But look at the rows: each seed has its own favourites, and the rest is gone.
 # Nobody asked for that. The reward is 1 in every column! Watch it happen:
@@ -998,11 +1016,9 @@ for name, policy in taught.items():
 # Because it can be differentiated. It has a target for every token, and a gradient that says of all 94 words whether
 # they should have been likelier. A reward is one number at the end, from a judge that may be a program, a person or a
 # coin; you cannot differentiate a person. That is what policy gradients are for, and they pay for it in noise. The
-# next six chapters are about paying less:
-#
-# chapter 12 takes REINFORCE and a rule that checks sums, and looks for baselines; 13 builds the judge that we
-# borrowed; 14 puts policy, judge, critic and reference together; 15 does without the judge, 16 without the critic,
-# and 17 looks at what has been mended since.
+# next six chapters are about paying less. Chapter 12 takes REINFORCE and a rule that checks sums, and looks for
+# baselines; 13 builds the judge that we borrowed; 14 puts policy, judge, critic and reference together; 15 does
+# without the judge, 16 without the critic, and 17 looks at what has been mended since.
 
 # %% [markdown]
 # ## Check yourself

@@ -65,47 +65,44 @@ def check_as_steps(fn):
     import torch
 
     tokens = torch.tensor([[2, 3, 5, 6, 1, 0], [2, 4, 3, 7, 8, 1]])
-    states, actions = tokens[:, :-1], tokens[:, 1:]
+    states, actions, mask = tokens[:, :-1], tokens[:, 1:], torch.tensor(_rows("01110 00111"))
     came = call(fn, tokens, torch.tensor([2, 3]), torch.tensor([5, 6]))
-    mask = torch.tensor(_rows("01110 00111"))
-    expect(came, (states, actions, mask), pure=True, mistakes={
-        "swapped": (_part(actions=states, states=actions), "You returned the actions first. Before the policy can act "
-                                                           "it has to see something: states, actions, mask."),
-        "not-shifted": (_part(states=states, actions=states), "Your actions are the tokens that the policy sees "
-                                                              "already. The action at t is the *next* token, t + 1."),
-        "whole-row": (_part(width=6), "You kept all N tokens. Behind the last token nothing is chosen, and before the "
-                                      "first nothing is seen: N − 1 steps."),
-        "first-token-lost": (_part(mask="00110 00011"), "The first token of the completion is missing from your mask. "
-                                                        "Action t writes token t + 1, so the first own action is at "
-                                                        "`num_prompt − 1`."),
-        "prompt-counted": (lambda r: _mask_of(r) in (_ints("11110 11111"), _ints("11111 11111")),
-                           "Your mask has tokens of the prompt in it. The user chose those: train on them, and the "
-                           "policy learns to ask the user's questions."),
-        "one-too-early": (_part(mask="11110 01111"), "Your mask begins one step too early: the action there is the "
-                                                     "last token of the prompt."),
-        "padding-counted": (lambda r: _mask_of(r) == _ints("01111 00111"),
-                            "Your mask has padding in it. Row i is over after `num_tokens[i]` tokens."),
-        "eos-lost": (_part(mask="01100 00110"), "The last token of each text is missing, its EOS. It was chosen, too."),
-        "states-masked": (_part(mask="00111 00011"), "This mask belongs to the states (which places hold a token of "
-                                                     "the completion). Shift it: it is the actions that are chosen."),
+    parts = came.value
+    require(isinstance(parts, tuple | list) and len(parts) == 3, called=came.text, returned=parts,
+            expected="three tensors: states, actions, mask", mistake="no-triple",
+            why="Three things go back, with commas between them: `return states, actions, mask`.")
+    expect(tuple(parts[:2]), (states, actions), called=f"states and actions of {came.text}", mistakes={
+        "swapped": (lambda r: _same(r[0], actions) and _same(r[1], states),
+                    "You returned the actions first. Before the policy can act it has to see something: states, "
+                    "actions, mask."),
+        "not-shifted": (lambda r: _same(r[0], states) and _same(r[1], states),
+                        "Your actions are the tokens that the policy sees already. The action at t is the *next* "
+                        "token, t + 1."),
+        "whole-row": (lambda r: len(r[0][0]) == 6, "You kept all N tokens. Behind the last token nothing is chosen, "
+                                                   "and before the first nothing is seen: N − 1 steps."),
     })
+    expect(parts[2], mask, called=f"the mask of {came.text}", mistakes={
+        "first-token-lost": (_rows("00110 00011"), "The first token of the completion is missing. Action t writes "
+                                                   "token t + 1, so the first own action is at `num_prompt − 1`."),
+        "prompt-counted": (lambda r: _as_ints(r) in (_ints("11110 11111"), _ints("11111 11111")),
+                           "There are tokens of the prompt in it. The user chose those: train on them, and the policy "
+                           "learns to ask the user's questions."),
+        "one-too-early": (_rows("11110 01111"), "It begins one step too early: the action there is the last token of "
+                                                "the prompt."),
+        "padding-counted": (_rows("01111 00111"), "There is padding in it. Row i is over after `num_tokens[i]`."),
+        "eos-lost": (_rows("01100 00110"), "The last token of each text is missing, its EOS. It was chosen, too."),
+        "states-masked": (_rows("00111 00011"), "This mask belongs to the states: which places hold a token of the "
+                                                "completion. It is the actions that are chosen, one step earlier."),
+    })
+    expect(came, (states, actions, mask), pure=True)
 
 
 def _ints(text):
     return [[int(x) for x in row] for row in text.split()]
 
 
-def _mask_of(returned):
-    return _as_ints(returned[2])
-
-
-def _part(states=None, actions=None, mask=None, width=None):
-    """What one part of the returned triple looks like under a mistake."""
-    def seen(returned):
-        s, a, m = (x.tolist() for x in returned)
-        return ((states is None or s == states.tolist()) and (actions is None or a == actions.tolist())
-                and (mask is None or _as_ints(m) == _ints(mask)) and (width is None or len(s[0]) == width))
-    return seen
+def _same(part, tensor):
+    return _as_ints(part) == tensor.tolist()
 
 
 @exercise("11.3", title="How likely is a reply?", hints=[

@@ -238,6 +238,7 @@ MUTANTS = {
         Mutant("padding-counted", lambda *args: steps(*args, to_end=False)),
         Mutant("states-masked", mask_of_the_states),
         Mutant("eos-lost", without_eos),
+        Mutant("no-triple", lambda *args: steps(*args)[:2]),
     ],
     "11.3": [
         Mutant("not-normalised", raw_logits),

@@ -353,8 +353,8 @@ for column, (label, colour) in enumerate((("names the thing that was asked about
     ax.bar(np.arange(8) + 0.4 * column - 0.2, left[:, column], width=0.4, color=colour, label=label)
     ax.axhline(whole[column], color=colour, linestyle="--", linewidth=1)
 ax.set_xticks(range(8), [f"{layer + 1}.{head + 1}" for layer, head in heads])
-ax.set(title="What is left when one head is silent (dashed: all of them work)", ylim=(0, 135),
-       xlabel="the silent head (layer.head)", ylabel="probability (%), mean of 12 questions")
+ax.set(title="What is left when one head is silent (dashed: all work), mean of 12 questions", ylim=(0, 135),
+       xlabel="the silent head (layer.head)", ylabel="probability (%)")
 ax.legend(fontsize=9, loc="upper left")
 show(fig, alt="Probability of naming the right thing, and of a value of the right kind, with each head silenced; "
               f"with all heads {whole[0]:.0f} and {whole[1]:.0f} %. " + "; ".join(
@@ -368,7 +368,8 @@ for at, column, task in ((AT_THE, 0, "the thing"), (AT_IS, 1, "the kind of value
 # %% [markdown]
 # Compare the two printed lines with the story. Where silencing the head that looks there costs much, the story holds.
 # Where it costs little, others carry the same news; and where another head is missed more, that one does something
-# which the picture did not show. An attention map is a hint. Taking the part out is evidence.
+# which the picture did not show. An attention map is a hint. Taking the part out is evidence. (Not proof either: a
+# network with a hole in it is another network, whose later layers read numbers that they never met.)
 
 # %% [markdown]
 # ### Why the mask is worth gold
@@ -933,7 +934,9 @@ show(fig, alt="By temperature, median and range of five bases. " + "; ".join(lin
 # For the pretrained model a low temperature is a vote. Of all the colors that people name for an apple the true one
 # is the most frequent, so near T = 0 it tells known facts almost without an error: more reliably than after SFT, whose
 # forgotten facts no temperature brings back. But it follows the majority, not the truth. Where the majority makes
-# things up, about wugs, so does it, every time. Above 1 both models come apart.
+# things up, about wugs, so does it, nearly every time. (And the vote is held word by word. The most frequent single
+# reply about a wug is in fact "i do not know"; but three in four begin with *the wug is*, and after that it is too
+# late. The likeliest words do not make the likeliest text.) Above 1 both models come apart.
 #
 # Keep in mind that temperature is not a dial between "accurate" and "creative". It is one number on the logits, and
 # what comes out depends on what the favourite happens to be.
@@ -1052,7 +1055,7 @@ for attempt in (lambda: encode(tokenizer, "what is the color of the banana ?"),
 #
 # <details><summary>A perfect model of the corpus: what is its gold reward?</summary>
 #
-# That of the corpus itself, about 0 here. A model that predicts people perfectly is as helpful as people were.
+# That of the corpus itself, which was printed above: hardly more than 0. A model that predicts people perfectly is as helpful as people were.
 # </details>
 #
 # <details><summary>A user writes “ignore the question . &lt;eos&gt;” in their message. What does our tokenizer make of

@@ -45,12 +45,13 @@ class TextEnv(gym.Env):
         if not self.rows or not all("prompt" in row for row in self.rows):
             raise ValueError("dataset must have at least one row, each with a 'prompt', but has "
                              f"{len(self.rows)} rows with {sorted({name for row in self.rows for name in row})}")
-        if max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens must be at least 1, but is {max_new_tokens}")
+        if max_new_tokens < 1 or max_new_tokens != int(max_new_tokens):
+            raise ValueError(f"max_new_tokens must be a whole number of at least 1, but is {max_new_tokens}")
         if render_mode not in (None, "ansi"):
             raise ValueError(f"render_mode must be None or 'ansi', but is {render_mode!r}")
         self.tokenizer, self.reward, self.render_mode = tokenizer, reward, render_mode
         self.max_new_tokens, self.positions = max_new_tokens, positions
+        self.over = True  # until reset() begins a text
         size = len(tokenizer)
         self.observation_space = gym.spaces.MultiDiscrete([size + 1] * positions, start=[BLANK] * positions)
         self.action_space = gym.spaces.Discrete(size)

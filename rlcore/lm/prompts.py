@@ -26,19 +26,24 @@ class Prompts:
         group_size: G, how often each is answered.
         max_new_tokens: the length limit of a completion, in tokens.
         resample: how many times prompts whose answers were all worth the same, which teach a comparison nothing, are
-            exchanged for others (DAPO's dynamic sampling, arXiv:2503.14476, section 3.2); what is dead then stays.
+            exchanged for others drawn at random (DAPO's dynamic sampling, arXiv:2503.14476, section 3.2); what is dead
+            then stays.
 
     Raises:
-        ValueError: the data set is empty or has no column `prompt`, or a size is below 1.
+        ValueError: the data set is empty or has no column `prompt`, a size is below 1, or there is to be an exchange
+            with groups of one, which are always dead.
     """
 
     def __init__(self, dataset: Dataset, rewards: Sequence[Reward], *, prompts_per_step: int, group_size: int = 1,
                  max_new_tokens: int, resample: int = 0):
         check_dataset(dataset)
-        check_not_negative("resample", resample)
         sizes = {"prompts_per_step": prompts_per_step, "group_size": group_size, "max_new_tokens": max_new_tokens}
         for name, size in sizes.items():
             check_positive(name, size)
+        check_not_negative("resample", resample)
+        if resample and group_size == 1:
+            raise ValueError("resample needs a group_size of at least 2, since one answer has nothing to be compared "
+                             f"with, but resample is {resample}")
         self.dataset, self.rewards, self.prompts_per_step = dataset, list(rewards), prompts_per_step
         self.group_size, self.max_new_tokens, self.resample = group_size, max_new_tokens, resample
         self.num_tokens = 0  # written so far

@@ -67,11 +67,11 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 def _outside(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
     """What of a text a tokenizer does not know."""
-    words = set(tokenizer.get_vocab()) - {PAD, EOS}
-    if all(len(word) == 1 for word in words):
-        return f"characters outside the vocabulary {''.join(sorted(words))!r}"
+    words = set(tokenizer.get_vocab())
+    if not isinstance(tokenizer.backend_tokenizer.pre_tokenizer, pre_tokenizers.WhitespaceSplit):
+        return f"characters outside the vocabulary {''.join(sorted(words - {PAD, EOS}))!r}"
     unknown = dict.fromkeys(word for word in text.split() if word not in words)
-    return f"words outside the vocabulary of {len(words)} words: {', '.join(map(repr, unknown))}"
+    return f"words outside the vocabulary of {len(words - {PAD, EOS})} words: {', '.join(map(repr, unknown))}"
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> str:

@@ -139,7 +139,7 @@ def check_make_example(fn):
     came = call(fn, [5, 6], [7, 8], eos=1, pad=0, width=7)
     came.returned = came.returned if came.error else _lists(came.returned)
     ids = [5, 6, 7, 8, 1, 0, 0]
-    expect(came, (ids, [-100, -100, 7, 8, 1, -100, -100]), mistakes={
+    expect(came, (ids, [-100, -100, 7, 8, 1, -100, -100]), pure=True, mistakes={
         "eos-missing": (lambda r: 1 not in r[0], "There is no eos behind the completion, so the model never sees "
                                                  "anybody stop."),
         "padding-counted": (lambda r: r[1][5:] == [0, 0] and r[1][2:5] == [7, 8, 1],
@@ -224,6 +224,17 @@ def check_sample_tokens(fn):
             "not-normalised": (((logits[0] / temperature)[tokens]),
                                "These are logits, not log-probabilities: `log_softmax`."),
         })
+    each = 2 * torch.randn(6, 7, generator=torch.Generator().manual_seed(1))  # rows that differ
+    came = call(fn, each, 0.7, torch.Generator().manual_seed(0))
+    tokens, log_probs = _two_tensors(came, 6)
+    own = (each / 0.7).log_softmax(-1)  # [6, 7]
+    expect(log_probs, own.gather(-1, tokens[:, None])[:, 0], called=f"the log-probabilities of {came.text}", mistakes={
+        "first-row-for-all": (own[0, tokens], "You read every log-probability in row 0. Each row has its own "
+                                              "distribution: `gather(-1, tokens[:, None])`."),
+    })
+    require(came.changed is None, called=came.text, returned=f"wrote into argument {came.changed}",
+            expected="arguments left as they were", mistake="changed-arguments",
+            why="`logits /= temperature` works in place and changes the caller's logits: `logits / temperature`.")
     again = []
     for seed in (2, 3):
         torch.manual_seed(seed)  # the global dice, which should not matter
@@ -286,9 +297,14 @@ def _left_pad(fn, texts, pad, expected, mistakes=None):
                 expected="no negative place", mistake="negative-place",
                 why="cumsum − 1 is −1 on the padding in front, and the position table has no row −1: GPT-2 would "
                     "raise, or read its last row. Clamp at 0.")
+        beyond = [p for rows in zip(places, expected[1], strict=True) for p, m in zip(*rows, strict=True)
+                  if not m and p >= len(tokens[0])]  # of the padding
+        require(not beyond, called=came.text, returned=f"position_ids {places}",
+                expected=f"places from 0 to {len(tokens[0]) - 1}", mistake="place-beyond-the-text",
+                why="Nobody listens to padding, but its place is looked up all the same, and the table ends somewhere.")
         places = [[p if m else 0 for p, m in zip(*rows, strict=True)] for rows in zip(places, expected[1], strict=True)]
         came.returned = tokens, mask, places
-    expect(came, expected, mistakes=mistakes or {})
+    expect(came, expected, mistakes=mistakes or {}, pure=True)
 
 
 def _like(value, expected) -> bool:

@@ -171,6 +171,16 @@ def overflows(logits, temperature, generator):
     return draw(logits, temperature, generator, probs=fits / fits.sum(-1, keepdim=True))
 
 
+def reads_row_0(logits, temperature, generator):
+    tokens, _ = draw(logits, temperature, generator)
+    return tokens, (logits / temperature).log_softmax(-1)[0, tokens]
+
+
+def in_place(logits, temperature, generator):
+    logits /= temperature
+    return draw(logits, 1.0, generator)
+
+
 def with_a_distribution(logits, temperature, generator):
     distribution = torch.distributions.Categorical(logits=logits / temperature)
     tokens = torch.multinomial(distribution.probs, 1, generator=generator).squeeze(-1)
@@ -279,6 +289,8 @@ MUTANTS = {
         Mutant("tokens-only", lambda z, T, dice: draw(z, T, dice)[0]),
         Mutant("wrong-shape", lambda z, T, dice: tuple(part[:, None] for part in draw(z, T, dice))),
         Mutant("overflow", overflows),
+        Mutant("first-row-for-all", reads_row_0),
+        Mutant("changed-arguments", in_place),
     ],
     "10.5": [
         Mutant("padded-right", pads_right),
@@ -289,6 +301,8 @@ MUTANTS = {
         Mutant("mask-from-the-token",
                lambda texts, pad: padded(texts, pad, mask_of=lambda tokens, mask: (tokens != pad).long())),
         Mutant("cut-to-the-shortest", cuts_texts),
+        Mutant("place-beyond-the-text", lambda texts, pad: padded(
+            texts, pad, places=lambda mask: (mask.cumsum(-1) - 1).where(mask == 1, torch.tensor(10**6)))),
     ],
 }
 ALTERNATIVES = {

@@ -123,7 +123,8 @@ def test_gymnasium_has_nothing_to_say(pad_is_eos):
 @pytest.mark.parametrize(("problem", "call"), [
     (r"dataset must have at least one row.* 0 rows with \[\]", lambda: world([])),
     (r"each with a 'prompt', but has 1 rows with \['question'\]", lambda: world([{"question": "a"}])),
-    ("max_new_tokens must be at least 1, but is 0", lambda: world(limit=0)),
+    ("max_new_tokens must be a whole number of at least 1, but is 0", lambda: world(limit=0)),
+    ("max_new_tokens must be a whole number of at least 1, but is 1.5", lambda: world(limit=1.5)),
     ("render_mode must be None or 'ansi', but is 'human'", lambda: world(render_mode="human")),
     ("a prompt of 3 tokens and max_new_tokens=6 make 9, but there are only 8",
      lambda: world(limit=6).reset(options={"prompt": "bab"})),

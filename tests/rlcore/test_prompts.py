@@ -126,3 +126,9 @@ def test_its_state_is_the_generators_and_a_count():
 def test_what_cannot_be_asked_is_named(problem, call):
     with pytest.raises(ValueError, match=problem):
         call()
+
+
+def test_groups_of_one_are_never_exchanged():
+    data = Dataset.from_dict({"prompt": ["a"]})
+    with pytest.raises(ValueError, match=r"resample needs a group_size of at least 2, .*but resample is 3"):
+        Prompts(data, [lambda **_: []], prompts_per_step=1, max_new_tokens=1, resample=3)

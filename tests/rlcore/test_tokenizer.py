@@ -55,3 +55,10 @@ def test_words_outside_the_vocabulary_are_named():
         encode(tokenizer, "the cat , red hat , cat")
     with pytest.raises(ValueError, match="text ' ' has no tokens"):
         encode(tokenizer, " ")
+
+
+def test_the_words_that_are_named_are_those_that_are_unknown():
+    with pytest.raises(ValueError, match=r"outside the vocabulary of 2 words: 'zz'$"):  # the EOS is known
+        encode(word_tokenizer(["aa", "b"]), "aa <eos> zz")
+    with pytest.raises(ValueError, match=r"has words outside the vocabulary of 2 words: 'zz'$"):  # words of one letter
+        encode(word_tokenizer("ab"), "a zz")

@@ -45,22 +45,22 @@ def with_sgd(agent):
 
 
 def hand_made():
-    """One world terminates at its second step and is then reset (no step); the other is truncated at its third."""
+    """One world terminates at its second step and is then reset (no step); the other is truncated at its second, and goes on."""
     return Trajectory(
         states=torch.tensor([[0, 1, 2], [2, 0, 1]]), actions=torch.tensor([[1, 0, 0], [0, 1, 1]]),
         rewards=torch.tensor([[4.0, 8.0, 0.0], [1.0, 0.0, 2.0]], dtype=F64),
         log_probs=torch.full((2, 3), 0.5, dtype=F64).log(),
         terminated=torch.tensor([[False, True, False], [False, False, False]]),
-        truncated=torch.tensor([[False, False, False], [False, False, True]]),
+        truncated=torch.tensor([[False, False, False], [False, True, False]]),
         mask=torch.tensor([[True, True, False], [True, True, True]]),
-        next_states=torch.tensor([[1, 2, 0], [0, 1, 2]]),
+        next_states=torch.tensor([[1, 2, 0], [0, 2, 2]]),
     )  # fmt: skip
 
 
 # δ = r + .5 V(s') − V(s), without V(s') after a termination, and Â = δ + .25 Â of the next step of the same episode.
 # first world: δ = (4 + .5·2 − 1, 8 − 2) = (4, 6);                                  Â = (4 + .25·6, 6) = (5.5, 6)
-# second world: δ = (1 + .5·1 − 3, 0 + .5·2 − 1, 2 + .5·3 − 2) = (−1.5, 0, 1.5);    Â = (−1.40625, .375, 1.5)
-ADVANTAGES = [[5.5, 6.0], [-1.40625, 0.375, 1.5]]
+# second world: δ = (1 + .5·1 − 3, 0 + .5·3 − 1, 2 + .5·3 − 2) = (−1.5, .5, 1.5);   Â = (−1.5 + .25·.5, .5, 1.5)
+ADVANTAGES = [[5.5, 6.0], [-1.375, 0.5, 1.5]]
 
 
 def test_one_update_by_hand():
@@ -68,11 +68,11 @@ def test_one_update_by_hand():
     agent.learn(hand_made())
     # the loss is a mean over 5 steps. ∇log π(a|s) of a fair coin is ±½, + for what was done; V moves by ½ Â / 5.
     moved = torch.zeros(3, 2, dtype=F64)
-    for s, a, advantage in ((0, 1, 5.5), (1, 0, 6.0), (2, 0, -1.40625), (0, 1, 0.375), (1, 1, 1.5)):
+    for s, a, advantage in ((0, 1, 5.5), (1, 0, 6.0), (2, 0, -1.375), (0, 1, 0.5), (1, 1, 1.5)):
         moved[s, a] += advantage / 2 / 5
         moved[s, 1 - a] -= advantage / 2 / 5
     torch.testing.assert_close(agent.policy.logits.detach(), moved, rtol=0, atol=1e-12)
-    expected = [1 + (5.5 + 0.375) / 10, 2 + (6.0 + 1.5) / 10, 3 - 1.40625 / 10]
+    expected = [1 + (5.5 + 0.5) / 10, 2 + (6.0 + 1.5) / 10, 3 - 1.375 / 10]
     torch.testing.assert_close(agent.value.values.detach(), torch.tensor(expected, dtype=F64), rtol=0, atol=1e-12)
 
 

@@ -4,7 +4,8 @@
 
 Every batch is 16 whole episodes, used once. The variants differ in what multiplies the log-probs: the episode's
 return, the reward-to-go, the reward-to-go less the batch's mean, and less a learned V(s); the last also
-without gradient clipping. Each run is written down as soon as it is done, and a sweep that was stopped goes on.
+without gradient clipping. In the end 20 episodes are watched for longer than those that it learned from. Each run is
+written down as soon as it is done, and a sweep that was stopped goes on.
 """
 
 import argparse
@@ -20,10 +21,12 @@ import torch
 from benchmarks._record import RESULTS, recipe, save
 from rlcore.agents.reinforce import REINFORCEConfig, train
 from rlcore.networks import actor_and_critic
+from rlcore.rollout import collect
 from rlcore.worlds import Worlds
 
 OUTPUT = RESULTS / "reinforce_cartpole.json"
 EPISODES, STEPS = 16, 60  # episodes in a batch, batches
+PATIENCE = 2000  # steps for which the last episodes are watched, four times as long as in training
 SEEDS, RATES = range(5), (3e-3, 1e-2)
 VARIANTS = {
     "return": {"credit": "return"},
@@ -40,7 +43,7 @@ def configuration(variant: str, lr: float) -> REINFORCEConfig:
 
 
 def one_run(variant: str, lr: float, seed: int) -> dict:
-    """The mean return of every batch, what V says of an upright pole at the end, and the CPU seconds it took."""
+    """The mean return of every batch; in the end, what V says of an upright pole and how long the pole stands."""
     torch.set_num_threads(1)
     started, config = time.process_time(), configuration(variant, lr)
     envs = gym.make_vec("CartPole-v1", num_envs=EPISODES)
@@ -48,7 +51,10 @@ def one_run(variant: str, lr: float, seed: int) -> dict:
     result = train(policy, Worlds(envs), config, seed, value if config.baseline == "value" else None)
     with torch.no_grad():
         upright = value(torch.zeros(4)).item()
+    patient = gym.make_vec("CartPole-v1", num_envs=20, max_episode_steps=PATIENCE)
+    watched = collect(policy, patient, seed=10_000 + seed, generator=torch.Generator().manual_seed(seed))
     return {"seed": seed, "reward": [row["reward"] for row in result.history], "value_upright": upright,
+            "lengths_if_watched": watched.mask.sum(-1).tolist(),
             "num_steps": sum(row["num_steps"] for row in result.history),
             "cpu_seconds": time.process_time() - started}
 

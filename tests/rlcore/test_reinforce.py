@@ -115,14 +115,33 @@ def test_an_episode_begins_with_the_first_action_that_was_chosen():
     assert moved.tolist() == [[-3.0, 3.0]]
 
 
-def test_steps_are_added_up_and_episodes_averaged_and_padding_is_neither():
+def two_episodes():
+    """One of three steps and one of one, with returns 4 and 2."""
     long, short = episode([0.0, 0.0, 4.0], [1, 1, 1]), episode([2.0, 0.0, 0.0], [0, 0, 0], [True, False, False])
-    both = Trajectory(*(torch.cat([getattr(long, name), getattr(short, name)]) for name in
+    return Trajectory(*(torch.cat([getattr(long, name), getattr(short, name)]) for name in
                         ("states", "actions", "rewards", "log_probs", "terminated", "truncated", "mask")))
+
+
+def test_steps_are_added_up_and_episodes_averaged_and_padding_is_neither():
     # (3 · 4 · (−½, ½) + 2 · (½, −½)) / 2 = (−2.5, 2.5)
-    moved, metrics = one_step(PLAIN, both, policy=table())
+    moved, metrics = one_step(PLAIN, two_episodes(), policy=table())
     assert moved.tolist() == [[-2.5, 2.5]]
     assert metrics["reward"] == 3.0
+
+
+def test_the_mean_is_over_the_steps_that_were_made():
+    # To go: 4, 4, 4 and 2, whose mean is 3.5: (3 · ½ · (−½, ½) − 1½ · (½, −½)) / 2 = (−0.75, 0.75)
+    moved, _ = one_step(replace(PLAIN, baseline="mean"), two_episodes(), policy=table())
+    assert moved.tolist() == [[-0.75, 0.75]]
+
+
+def test_an_entropy_bonus_keeps_the_policy_undecided():
+    undecided, sure = table(), table()
+    for policy in (undecided, sure):
+        policy.logits.data[0, 1] = 1.0
+    drawn, _ = one_step(replace(PLAIN, entropy_coef=0.5), episode([0.0], [1]), policy=undecided)
+    plain, _ = one_step(PLAIN, episode([0.0], [1]), policy=sure)
+    assert drawn[0, 1] < 0 < drawn[0, 0] and plain.tolist() == [[0.0, 0.0]]
 
 
 def test_at_t_1_it_is_the_gradient_bandit():
@@ -140,11 +159,12 @@ def test_at_t_1_it_is_the_gradient_bandit():
 
 def test_the_value_function_moves_towards_the_returns_and_foresees_them():
     value = TabularValue(1).double()
+    value.values.data += 1.0
     config = replace(PLAIN, lr=0.25, baseline="value", value_coef=2.0)
     _, metrics = one_step(config, episode([1.0, 4.0], [1, 0]), value, table())
-    assert value.values.item() == 0.25 * 2.0 * (5.0 + 4.0)  # α β Σ (G − V), G = 5 and 4
+    assert value.values.item() == 1.0 + 0.25 * 2.0 * (4.0 + 3.0)  # V + α β Σ (G − V), G = 5 and 4
     assert metrics["explained_variance"] == 0.0  # a constant foresees nothing
-    assert metrics["value_loss"] == (12.5 + 8.0) / 2
+    assert metrics["value_loss"] == (8.0 + 4.5) / 2
 
 
 def test_rewards_and_returns_stay_what_they_were():

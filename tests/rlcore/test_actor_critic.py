@@ -45,7 +45,7 @@ def with_sgd(agent):
 
 
 def hand_made():
-    """One world terminates at its second step and is then reset (no step); the other is truncated at its second, and goes on."""
+    """One world terminates at its second step and is then reset (no step); the other is cut off there, and goes on."""
     return Trajectory(
         states=torch.tensor([[0, 1, 2], [2, 0, 1]]), actions=torch.tensor([[1, 0, 0], [0, 1, 1]]),
         rewards=torch.tensor([[4.0, 8.0, 0.0], [1.0, 0.0, 2.0]], dtype=F64),

@@ -100,8 +100,8 @@ for text, reward in zip(attempts, rewards, strict=True):
 # straight line, and at each point let the model answer them, always taking the likeliest token. How many are right?
 #
 # In the same picture, the *chance* of being right. Usually one can only sample that. Here we can compute it, because
-# of all the texts that could be written (leading zeros aside; more in a moment) exactly one pays. Its probability is
-# the product of what the policy gives to each of its tokens.
+# of all the texts that could be written (leading zeros aside; we shall see how much that leaves out) exactly one
+# pays. Its probability is the product of what the policy gives to each of its tokens.
 
 # %%
 def log_chances(policy, problems):
@@ -141,8 +141,8 @@ ax.plot(distances[near], J.item() + slope.norm().item() * distances[near], "--",
         label="the slope of J here, from torch")
 ax.axvline(0, color="grey", linewidth=1)
 ax.set(title="A staircase, and a hill", xlabel=f"how far along ∇J (all weights together: {home.norm():.0f})",
-       ylabel="right", ylim=(0.15, 1.02))
-ax.legend(fontsize=9, loc="lower left")
+       ylabel="right", ylim=(0.1, 1.02))
+ax.legend(fontsize=9, loc="lower right")
 jumps = int((np.diff(score) != 0).sum())
 show(fig, alt=f"Along a line through the weights, the score of 16 answers is a staircase with {jumps} jumps, flat in "
               "between. The chance of a right answer is a smooth hill; at the present weights it is "
@@ -165,7 +165,7 @@ show(fig, alt=f"Along a line through the weights, the score of 16 answers is a s
 # ∇ log π is called the *score function*, by an old custom that has nothing to do with scores. So: the score is not
 # differentiable, the score function is, and R may be anything you can compute. A rule, a test suite, a judge's mood.
 #
-# In a moment, the leading zeros: how much of the true J have we left out?
+# Now the debt from above, the leading zeros. How much of the true J have we left out? And does J say what dice say?
 
 # %%
 prompts, answers = held_out["prompt"], held_out["completion"]
@@ -337,7 +337,8 @@ print("the same advantages; with one's own reward included, 7/8 of them")
 #
 # Now measure. The weights stay as they are. Sixteen problems, eight answers each, one gradient; then eight *other*
 # answers each, another gradient; and so on, 40 times, from each batch with every baseline. We know the true ∇J, so we
-# can say how far off each guess was: |ĝ − ∇J|², as a share of |∇J|². At 1 the error is as large as the thing itself.
+# can say how far off each guess was: |ĝ − ∇J|², as a share of |∇J|². (Where the guesses are right on average, the
+# mean of that is their variance.) At 1 the error is as large as the thing itself.
 
 # %%
 BATCHES = 40
@@ -411,10 +412,11 @@ ax.fill_between(constants, middle - error, middle + error, color="C0", alpha=0.2
 level = np.mean(off["mean of the others"])
 ax.axhline(level, color="C2", linestyle="--")
 ax.annotate("mean of the others", (-1.3, level), xytext=(0, 4), textcoords="offset points", color="C2", fontsize=9)
-for c, words, place in ((-1.0, "rewards 1 and 2", (8, 6)), (0.0, "rewards 0 and 1", (-92, 14)),
-                        (1.0, "rewards −1 and 0", (-50, 24))):
-    ax.plot(c, at[c], "o", color="C1")
-    ax.annotate(f"no baseline,\n{words}", (c, at[c]), xytext=place, textcoords="offset points", fontsize=9)
+for c, words, place in ((-1.0, "rewards 1 and 2", (10, 8)), (0.0, "rewards 0 and 1", (-75, 62)),
+                        (1.0, "rewards −1 and 0", (-105, 12))):
+    ax.plot(c, at[c], "o", color="C1", zorder=3)
+    ax.annotate(f"no baseline,\n{words}", (c, at[c]), xytext=place, textcoords="offset points", fontsize=9,
+                arrowprops={"arrowstyle": "-", "color": "grey", "linewidth": 0.8} if c == 0 else None)
 ax.axvline(best, color="grey", linewidth=1)
 ax.annotate(f"best: c = {best:.2f}", (best, middle.max()), xytext=(4, -8), textcoords="offset points", fontsize=9)
 ax.set(title="A constant baseline c, and how far it is off", xlabel="c, subtracted from every reward (0 or 1)",
@@ -446,14 +448,17 @@ print("the same advantages, whatever is added to every reward")
 #
 # That was one model standing still. Here are five, each with a base model of its own, learning for 100 steps. They were
 # run before (`benchmarks/reinforce_on_addition.py` has the recipe); all that is done here is drawing. First the bars
-# again, at each of the five starting points.
+# again, as numbers, at each of the five starting points (16 other questions each, 24 batches).
 
 # %%
 sweep = json.loads((Path(rlcore.__file__).parents[1] / "benchmarks/results/reinforce_on_addition.json").read_text())
 runs = {name: part["runs"] for name, part in sweep["runs"].items()}
-print("|ĝ − ∇J|² / |∇J|² at the start         ", "  ".join(f"base {row['seed']}" for row in sweep["gradients"]))
-for kind in ("none", "mean", "leave one out", "none, rewards -1 and 0", "none, rewards 1 and 2"):
-    print(f"  {kind:36}", "  ".join(f"{np.mean(row['off'][kind]):6.2f}" for row in sweep["gradients"]))
+WORDS = {"none": "no baseline", "mean": "batch's mean", "rloo": "mean of the others (RLOO)",
+         "none, rewards 1 and 2": "no baseline, rewards 1 and 2", "none, rewards -1 and 0": "no baseline, −1 and 0"}
+print("|ĝ − ∇J|² / |∇J|² at the start:", "  ".join(f"base {row['seed']}" for row in sweep["gradients"]))
+for name, words in WORDS.items():
+    kind = "leave one out" if name == "rloo" else name
+    print(f"{words:31}", "  ".join(f"{np.mean(row['off'][kind]):6.2f}" for row in sweep["gradients"]))
 
 # %%
 def learning(name):
@@ -463,8 +468,6 @@ def learning(name):
 
 
 fig, axes = plt.subplots(1, 2, figsize=(9, 4.3), sharey=True)
-WORDS = {"none": "no baseline", "mean": "batch's mean", "rloo": "mean of the others (RLOO)",
-         "none, rewards 1 and 2": "no baseline, rewards 1 and 2", "none, rewards -1 and 0": "no baseline, −1 and 0"}
 for i, name in enumerate(("none", "mean", "rloo")):
     band(axes[0], *learning(name), WORDS[name], kind="mean", color=f"C{i}")
 for i, name in ((3, "none, rewards 1 and 2"), (4, "none, rewards -1 and 0"), (2, "rloo")):
@@ -491,15 +494,15 @@ for name, values in ends.items():
     print(f"{WORDS[name]:30} ends at {values.mean():.3f}; against RLOO, seed by seed: {paired(values, ends['rloo'])}")
 
 # %% [markdown]
-# On the left the order of the bars comes back as an order of the curves: for *these* rewards, leaving the wrong
-# answers alone is hard to beat. On the right is what the insurance covers. Another zero, same question, and plain
-# REINFORCE pays for it. RLOO cannot tell the three apart, so it has one curve.
+# On the left, leaving the wrong answers alone wins, by little and on each of the five; the two baselines cannot be
+# told apart. On the right is what the insurance covers. Another zero, same question, and plain REINFORCE pays for it.
+# RLOO does not notice which of the three it is, so it has one curve.
 #
-# Which one should you take home? With one right answer and rewards of 0 and 1, either. As soon as rewards are graded,
-# come from a model (chapter 13), or are paid for politeness as well as for truth, nobody knows where their zero is,
-# and subtracting what the others got is one line. People who train large models have met the left-hand picture too:
-# learning from right answers only was found to be close to methods with more machinery (Xiong and others, below), and
-# to make models sure of themselves sooner, which has its price (Zhu and others).
+# Which one should you take home? For this task, none. As soon as rewards are graded, come from a model (chapter 13),
+# or are paid for politeness as well as for truth, nobody knows where their zero is, and subtracting what the others
+# got is one line. People who train large models have met the left-hand picture, too: learning from right answers only
+# was found to be close to methods with more machinery (Xiong and others, below), and to make models sure of
+# themselves sooner, which has its price (Zhu and others).
 #
 # What RLOO changes in REINFORCE, from the real files:
 
@@ -595,9 +598,9 @@ print("the same, for every count of right answers out of 64")
 # %% [markdown]
 # We can check more than the code. Our judge knows the chance p of each problem, so it knows the true pass@k: 1 − (1 −
 # p)ᵏ. Below are the hard problems, those whose pass@8 was between .2 and .8 before training; they are chosen by the
-# judge, without luck. (Choose them by 64 samples and measure the same 64, and you have picked those that were
-# *unlucky*, and any second look will find an "improvement".) Dots are estimates from 64 answers each, lines are the
-# truth.
+# judge, without luck. (Choose problems by samples, then measure with the same samples, and what you have picked is
+# partly luck: a second look finds a change where there was none.) Dots are estimates from 64 answers each, lines are
+# the truth.
 
 # %%
 pass_8 = 1 - (1 - all_chances) ** 8
@@ -633,7 +636,7 @@ print("\n".join(words))
 # %%
 ks = sweep["ks"]
 SHOWN = {"base": "before", "rloo": "RLOO, 100 steps", "rloo, 300 steps": "RLOO, 300 steps",
-         "sft, as many questions": "SFT, 100 steps of 16 right answers"}
+         "sft, as many questions": "SFT, 16 right answers a step"}
 
 
 def passes(name, which):
@@ -659,16 +662,17 @@ show(fig, alt="Left, pass@k on the hard problems of five base models; right, the
     f"{label}: hard problems {passes(name, 'hard')[:, 0].mean():.2f} at k = 1 and "
     f"{passes(name, 'hard')[:, 6].mean():.3f} at 64; all, missed at 1024: {1 - passes(name, 'all')[:, -1].mean():.4f}"
     for name, label in SHOWN.items()))
-print("minus before, seed by seed:       hard, pass@1      hard, pass@64      all, pass@64       all, pass@1024")
+print(f"{'minus before, seed by seed':30}", "   ".join(f"{what:15}" for what in (
+    "hard, pass@1", "hard, pass@64", "all, pass@64", "all, pass@1024")))
 for name, label in SHOWN.items():
     if name != "base":
-        print(f"{label:34}", "   ".join(paired(passes(name, which)[:, k], passes("base", which)[:, k])
+        print(f"{label:30}", "   ".join(paired(passes(name, which)[:, k], passes("base", which)[:, k])
                                          for which, k in (("hard", 0), ("hard", 6), ("all", 6), ("all", -1))))
 
 # %% [markdown]
 # People say that **RL sharpens**: it moves probability to right answers that were there already, and finds few new
-# ones. For these models that is a fair description. One attempt now does what took several; at 64 attempts the gain on
-# the hard problems is no larger than its uncertainty (and there was little room above); and on the right the lead
+# ones. For these models that is a fair description. One attempt now does what took several; at 64 attempts RL's gain
+# on the hard problems is about as large as its uncertainty (and there was little room above); and on the right the lead
 # melts away as k grows, until nothing certain is left of it.
 #
 # Large models that were trained for long are reported to fare worse: their base models *overtake* them at large k
@@ -710,16 +714,17 @@ told = SFT(addition_base(), train, SFTConfig(batch_size=16, lr=1e-4, warmup_step
 sft_history, sft_verdicts = follow(told)
 
 # %%
-fig, ax = plt.subplots(figsize=(7.6, 4))
+fig, ax = plt.subplots(figsize=(7.6, 4.2))
 for i, (name, label) in enumerate({"rloo": "scored: RLOO, 16 questions × 8 answers",
                                    "sft, as many questions": "told: SFT, 16 questions × 1 answer",
                                    "sft, as many answers": "told: SFT, 128 questions × 1 answer"}.items()):
     band(ax, *learning(name), label, kind="mean", color=f"C{i}")
 ax.plot(*rloo_verdicts.T, ":", color="C0", linewidth=1.5, label="live, this page: RLOO")
 ax.plot(*sft_verdicts.T, ":", color="C1", linewidth=1.5, label="live, this page: SFT, 16 questions")
-ax.set(title="Told, or scored", xlabel="step", ylabel="chance of a right answer, held out")
-ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(0, 1.0))
-ax.set_ylim(top=1.12)
+ax.set(title="Told, or scored (mean ± standard error of 5 seeds)", xlabel="step",
+       ylabel="chance of a right answer, held out")
+handles, labels = ax.get_legend_handles_labels()
+fig.legend(handles, [label.split(" (mean ±")[0] for label in labels], fontsize=9, loc="outside lower center", ncols=2)
 told_ends = {name: learning(name)[1][:, -1] for name in ("rloo", "sft, as many questions", "sft, as many answers")}
 show(fig, alt="Held-out chance of a right answer over 100 steps, mean of five seeds; at the end " + ", ".join(
     f"{name} {values.mean():.2f}" for name, values in told_ends.items()))
@@ -759,8 +764,8 @@ show(fig, alt="Mean chance of a right answer after training, by the chance befor
 
 # %% [markdown]
 # Both lift the hard problems most, and both make what was all but certain a little less so. SFT gives more to the
-# hard ones, as p · ∇ log p said it should. That RL comes so close to it there is because problems do not stand alone:
-# whoever learns to carry a one on easy sums carries it on hard ones, too.
+# hardest ones, as p · ∇ log p said it should. That RL follows so closely is no contradiction: the problems share all
+# weights, what is learned from one helps with others, and none of these 500 was ever trained on.
 #
 # ## Where it breaks
 #
@@ -769,16 +774,10 @@ show(fig, alt="Mean chance of a right answer after training, by the chance befor
 # its own data. Let us multiply the learning rate by ten.
 
 # %%
-import warnings
-
 from rlcore.agents.rloo import train as train_rloo
 
-with warnings.catch_warnings(record=True) as warned:
-    warnings.simplefilter("always")
-    broken = train_rloo(addition_base(), questions_anew(), RLOOConfig(steps=60, lr=1e-3), seed=0)
+broken = train_rloo(addition_base(), questions_anew(), RLOOConfig(steps=60, lr=1e-3), seed=0)
 draw_answers(broken.policy, "lr 1e-3, 60 steps")
-for warning in {str(w.message) for w in warned}:
-    print("The flight recorder says:", warning)
 
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(10, 3.6))
@@ -806,15 +805,16 @@ for name, label in {"rloo, lr 3e-4": "3e-4", "rloo, lr 1e-3": "1e-3"}.items():
 # %% [markdown]
 # Three times the usual rate throws the policy back to where it came from, or below; it then climbs again, and as the
 # rate falls towards the end it arrives where the others are, within the error of five seeds. Ten times the usual rate
-# is the end, on all five. Look at the right-hand panel for the reason: nearly every group is dead. Nothing right is
-# said any more, so nothing is praised, so nothing changes. SFT would recover, since its data do not care how bad the
-# model is. *A policy makes its own data*, and a policy that is bad enough makes data that teach nothing.
+# is the end, on all five. The right-hand panel says why: nearly every group is dead. Hardly anything right is said
+# any more, so hardly anything is praised. (∇J = p · ∇ log p: where p is next to nothing, so is the slope.) Under SFT,
+# the next batch of right answers would arrive all the same. *A policy makes its own data*, and one that is bad enough
+# makes data that teach nothing.
 #
-# You will read that "the entropy collapsed" when a run dies. In the middle panel it did not: this policy still rolls
-# dice, over nonsense. (Entropy: how undecided it is, 0 for a policy that always says the same.) Look at the reward
-# and at the dead groups first.
+# You will read that "the entropy collapsed" when a run dies. (Entropy: how undecided a policy is; 0 if it always says
+# the same.) In the middle panel it did not: for most of the time, the dead policies were *less* decided than the
+# healthy ones. They roll dice over nonsense. Look at the reward and at the dead groups first.
 #
-# > **Change this number and run again.** In the cell above, let the broken policy go on with a small learning rate:
+# > **Change this number and run again.** In a new cell, let the broken policy go on with a small learning rate:
 # > `train_rloo(broken.policy, questions_anew(), RLOOConfig(steps=40, lr=1e-4), seed=1)`. Does it recover? Then try
 # > `gamma` or `baseline="mean"` in the first run, or rewards of your own: half a point for the right number of digits,
 # > say.

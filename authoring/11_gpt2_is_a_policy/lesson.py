@@ -7,7 +7,7 @@
 # When you have worked through it you can step GPT-2 by hand through the loop of chapter 01; read a batch of texts as
 # states and actions, and say which of its tokens were the policy's own; prove, and see, that a reply may be counted
 # as many small actions or as a single large one, and when that makes a difference; and say why somebody who wants
-# true replies should not look at cross-entropy.
+# true replies should not rely on cross-entropy alone.
 #
 # *About 75 minutes to read and 60 for the exercises, difficulty 3 of 5. You need chapters 01 (the loop), 07 (policy
 # gradients) and 10 (our small GPT-2).*
@@ -578,7 +578,7 @@ for seed in range(5):
     bandit = gradient(policy, bandit_framing(log_probs, every, p.detach()))
     torch.testing.assert_close(token, bandit, atol=1e-12, rtol=0)
     torch.testing.assert_close(token, expected_reward, atol=1e-12, rtol=0)
-print("five tiny GPT-2s, all 781 replies: three ways to the same gradient, to 12 digits")
+print("five tiny GPT-2s, all 781 replies: three ways to the same gradient, to 12 decimals")
 
 # %% [markdown]
 # The same. And it is one line of algebra why: with one reward at the end and γ = 1, the return is R at *every* token,
@@ -597,7 +597,7 @@ print("32 sampled replies: the two framings have the same gradient")
 
 # %% [markdown]
 # > **Change this number and run again.** Call `token_framing` with `gamma=0.999` in the cell before the last, where it
-# > is compared to 12 digits. How far off is it? And with 0.5?
+# > is compared to 12 decimals. How far off is it? And with 0.5?
 
 # %% [markdown]
 # ### Where they part
@@ -648,8 +648,9 @@ print("the mean over a reply's tokens = the gradient of the expected R / length"
 # %% [markdown]
 # A right reply earns more if it is short. And a *wrong* one is fined less if it is long: a model that cannot be right
 # can at least be verbose. GRPO was published with this mean; chapter 17 watches what it does. (A mean over all tokens
-# of the *batch* is another matter: it divides every reply of the batch by the same number. That changes how long the
-# step is and, within a batch, not where it leads.)
+# of the *batch* is another matter: it divides every reply of the batch by the same number. Within a batch that changes
+# how long the step is, not where it leads. Over many batches it is not quite innocent: a batch of long replies counts
+# less. In a batch of one it *is* the mean per reply; the larger the batch, the less is left of that.)
 #
 # How much does it matter? An angle says it: between the bandit's gradient and the one that each habit follows.
 
@@ -660,7 +661,7 @@ def angle(a, b):
     return np.degrees(2 * np.arctan2((a - b).norm().item(), (a + b).norm().item()))
 
 
-names = ["sum, γ = 1", "batch-token mean", "sum, γ = 0.9", "sum, γ = 0.5", "mean per reply"]
+names = ["sum, γ = 1", "batch-token mean, large batch", "sum, γ = 0.9", "sum, γ = 0.5", "mean per reply"]
 angles = np.zeros((5, len(names)))  # [seed, habit]
 for seed in range(5):
     policy = tiny_gpt2(seed)
@@ -725,9 +726,9 @@ show(fig, alt="The relative error of the sampled gradient against the number of 
 # The thick line and the dashed one are *one* line: reply by reply, they are the same numbers.
 #
 # If the framings are equal, why keep two? Because each suggests something different to do next. In the bandit's
-# world the only thing to compare a reply with is another reply to the same request: chapters 12 and 16. In the token
-# world every prefix is a state and has a value, so one can ask *at which word* a reply went wrong: chapter 14, with
-# a critic and GAE. Same gradient, different ways to take the noise out of it.
+# world a reply can be compared with other *replies*, best with some to the same request: chapters 12 and 16. In the
+# token world every prefix is a state and has a value, so one can ask *at which word* a reply went wrong: chapter 14,
+# with a critic and GAE. Same gradient, different ways to take the noise out of it.
 
 # %% [markdown]
 # ## One word
@@ -751,10 +752,10 @@ from rlcore.lm.sft import pack_examples
 
 
 @torch.no_grad()
-def surprise(prompts, replies):
+def surprise(prompts, replies, policy=gpt2):
     """−log π of each token of each reply, `[B, T]`, 0 outside the mask; and the mask."""
     tokens, mask = pack_examples(tokenizer, prompts, replies)
-    return -gpt2.evaluate_actions(tokens[:, :-1], tokens[:, 1:], mask)[0], mask
+    return -policy.evaluate_actions(tokens[:, :-1], tokens[:, 1:], mask)[0], mask
 
 
 fig, axes = plt.subplots(3, 1, figsize=(7.6, 4.6), sharey=True, sharex=True)
@@ -868,13 +869,36 @@ show(fig, alt="Change of surprise and of reward, five seeds, one dot per fact. O
               f"{nots.mean():+.2f} for a not, {quite.mean():+.2f} for the remark 'that is quite true'.")
 print(f"“not” lowers the reward on {[int((row < 0).sum()) for row in nots]} of 12 facts, seed by seed;")
 print(f"it costs more of it than “that is quite true” on {[int(n) for n in (nots < quite).sum(1)]} of 12")
+more = [int((change(r, "not", "nll") > change(r, "that is quite true", "nll")).sum()) for r in sweep["runs"]]
+print(f"and it is the more surprising of the two on {more} of 12;")
 print(f"on average: “not” {nots.mean():+.2f} sd, the remark {quite.mean():+.2f} sd;  surprise: {nats['not']:.2f} nats "
       f"and {nats['that is quite true']:.2f}")
 
 # %% [markdown]
-# To be fair to both sides. A "not" is a little more surprising than a remark, by a few tenths of a nat. A loss does
-# see it; it sees it about as well as it sees a change of tone. And a learned judge is no oracle: here and there it
-# likes or dislikes a remark that changes nothing. But it puts the "not" where it belongs, every time.
+# To be fair to both sides. A "not" is a little more surprising than a remark, by a few tenths of a nat, and on most
+# facts. A loss does see it; it sees it about as well as it sees a change of tone. And a learned judge is no oracle:
+# here and there it likes or dislikes a remark that changes nothing. But it puts the "not" where it belongs, every time.
+#
+# And the match was not even. The judge had been shown 4,000 choices, GPT-2 none. So give GPT-2 the same news in the
+# only way that cross-entropy understands: fine-tune a copy on the *chosen* replies of those pairs. (One run.)
+
+# %%
+from rlcore.lm import SFTConfig, sft
+
+informed = copy.deepcopy(gpt2)
+chosen = preference_pairs(4000).rename_column("chosen", "completion").remove_columns("rejected")
+for _ in sft(informed, chosen, SFTConfig(batch_size=32, max_steps=200), seed=0):
+    pass
+for name, policy in (("as it was", gpt2), ("fine-tuned on chosen replies", informed)):
+    before = surprise(asked, plain, policy)[0].sum(-1)  # [12]
+    more = {kind: (surprise(asked, replies, policy)[0].sum(-1) - before).mean() for kind, replies in changed.items()}
+    print(f"{name:30}" + ";   ".join(f"{kind} costs {nats:.2f} nats" for kind, nats in more.items()))
+
+# %% [markdown]
+# Now its surprise tells them apart as well, because liars are chosen less often. What cross-entropy measures is how
+# well one talks *like the data*. Where the data says what is better, so does it; on text as people wrote it, it does
+# not. (Why not stop here, then, and fine-tune on what was chosen? Half of what preferences say is in the *rejected*
+# replies, and whoever only imitates gets no better than the best that was shown. Chapter 23 lets the two race.)
 #
 # Cross-entropy is a sum over *tokens*, each judged by how expected it is. Truth is a property of the *whole*, and can
 # hang on a single token that is not unexpected at all.
@@ -975,7 +999,7 @@ show(fig, alt="The probability of each of ten right answers. " + "; ".join(
 fig, axes = plt.subplots(1, 2, figsize=(8.6, 3.3))
 for ax, values, title, unit in (
     (axes[0], 100 * curves.sum(-1), "one of the ten", "chance (%)"),
-    (axes[1], effective(curves), "how many of the ten are in use", "effective number, e to the entropy"),
+    (axes[1], effective(curves), "how many of the ten are in use", "effective number"),
 ):
     band(ax, range(STEPS + 1), values, "REINFORCE", kind="range", color="C1")
     ax.set(title=title, xlabel="step (64 replies each)", ylabel=unit)
@@ -992,8 +1016,9 @@ show(fig, alt=f"Five runs of REINFORCE. The chance of a right answer rises from 
 
 # %% [markdown]
 # While there is much to gain, whichever right answer is drawn more often is pushed up more often, and then drawn more
-# often still. The rich get richer, and luck decides who was rich first. Then, when nearly all replies are right,
-# there is nothing left to push: whatever is lost by then stays lost. RL is *indifferent* between right answers, and
+# often still. The rich get richer. Who is rich first is partly GPT-2's own taste (the answers that were rare at the
+# start never win) and among the rest luck: the seeds disagree. Then, when nearly all replies are right, there is
+# nothing left to push: whatever is lost by then stays lost. RL is *indifferent* between right answers, and
 # an indifferent process that feeds back on itself does not stay in the middle. The entropy falls without anybody
 # having asked.
 #

@@ -95,6 +95,13 @@ def check_as_steps(fn):
                                                 "completion. It is the actions that are chosen, one step earlier."),
     })
     expect(came, (states, actions, mask), pure=True)
+    tokens = torch.tensor([[1, 0, 1, 5, 1, 1], [2, 1, 0, 0, 7, 1]])  # 0 and 1 as words, as EOS and as padding
+    expect(call(fn, tokens, torch.tensor([2, 3]), torch.tensor([4, 6])),
+           (tokens[:, :-1], tokens[:, 1:], torch.tensor(_rows("01100 00111"))), mistakes={
+        "by-id": (lambda r: _as_ints(r[2]) != _ints("01100 00111"),
+                  "You looked at *which* token stands there. In this batch 0 and 1 are words of the prompt, EOS and "
+                  "padding; only `num_prompt` and `num_tokens` say whose a place is."),
+    })
 
 
 def _ints(text):
@@ -151,6 +158,12 @@ def check_reply_log_probs(fn):
                                                        "0 but NaN. Replace what is masked, with `masked_fill` or "
                                                        "`where`, and do not multiply it."),
     })
+    expect(call(fn, logits[:1], actions[:1], mask[:1]), own[:1])  # a batch of one
+    logits[0, 1] = torch.tensor([0.0, -torch.inf, 0.0])  # the policy's own token, and impossible
+    expect(call(fn, logits, actions, mask), torch.stack([torch.tensor(-torch.inf, dtype=own.dtype), own[1]]), mistakes={
+        "impossible-is-free": (lambda r: r[0] > -torch.inf, "Here an *own* token has probability 0, so the reply has: "
+                               "−∞. You replaced every −∞. Replace what the mask leaves out, and nothing else."),
+    })
 
 
 @exercise("11.4", title="A world made of text", hints=[
@@ -196,6 +209,17 @@ def check_text_step(fn):
         "last-token-unjudged": (lambda r: r[1] == 15, "The judge did not see the last token. Only an EOS is taken off, "
                                                       "and this text ends without one."),
     })
+    heard = []
+
+    def judge(completion):
+        heard.append(list(completion))
+        return 0.5
+
+    call(fn, [50, 60], 7, 2, 3, EOS, judge)
+    require(not heard, called="your function, before the text is over", returned=f"asked the judge about {heard}",
+            expected="no question to the judge", mistake="judge-asked-too-early",
+            why="A judge may be a person, or a large model: ask once, when there is a whole to judge.")
+    expect(call(fn, [50, 60, 7], EOS, 2, 3, EOS, judge), ([50, 60, 7, EOS], 0.5, True, False))
     expect(ask([50, EOS], EOS), ([50, EOS, EOS], 0.0, True, False))  # a prompt that holds an EOS; a reply of nothing
     expect(ask([50, 60, 7], 9), ([50, 60, 7, 9], 0.0, False, False), mistakes={
         "limit-too-early": (lambda r: bool(r[3]), "You cut off after two tokens, and three are allowed."),
@@ -270,4 +294,11 @@ def check_text_loss(fn):
            called="your loss and its gradient, with −∞ in the log-probs of prompt and padding", mistakes={
         "mask-multiplied": (lambda r: bool(r[0].isnan()), "0 · ∞ is NaN: what is masked has to be replaced, with "
                                                           "`masked_fill` or `where`, and not multiplied by 0."),
+    })
+    three = torch.tensor(_rows("110 011 111"))
+    logs = values.view(-1)[:9].view(3, 3)
+    came = call(fn, logs, torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64), three, 1.0)
+    total = -(torch.tensor([[1.0], [2.0], [3.0]]) * logs * three).sum()
+    expect(came.value.detach(), total / 3, called="your loss for three replies", mistakes={
+        "two-hard-coded": (total / 2, "You divided by 2. There were two replies in the example; here there are three."),
     })

@@ -63,6 +63,12 @@ def steps(tokens, num_prompt, num_tokens, early=0, late=0, from_prompt=True, to_
     return tokens[:, :-1], tokens[:, 1:], mask
 
 
+def up_to_a_token_1(tokens, num_prompt, num_tokens):
+    states, actions, mask = steps(tokens, num_prompt, num_tokens, to_end=False)
+    ones = ((actions == 1) & mask).long()
+    return states, actions, mask & (ones.cumsum(-1) - ones == 0)  # up to and including the first
+
+
 def swapped(tokens, num_prompt, num_tokens):
     states, actions, mask = steps(tokens, num_prompt, num_tokens)
     return actions, states, mask
@@ -163,6 +169,12 @@ def never_pays(*args):
     return state, 0.0, terminated, truncated
 
 
+def asks_at_every_step(written, token, num_prompt, limit, eos, judge):
+    state, _, terminated, truncated = world(written, token, num_prompt, limit, eos, judge)
+    own = state[num_prompt:-1] if terminated else state[num_prompt:]
+    return state, float(judge(own)) * (terminated or truncated), terminated, truncated
+
+
 def only_the_token(written, token, *rest):
     return [token], *world(written, token, *rest)[1:]
 
@@ -239,6 +251,9 @@ MUTANTS = {
         Mutant("states-masked", mask_of_the_states),
         Mutant("eos-lost", without_eos),
         Mutant("no-triple", lambda *args: steps(*args)[:2]),
+        Mutant("by-id", lambda *args: (*steps(*args)[:2], steps(*args)[2] & (args[0][:, 1:] != 0))),
+        Mutant("by-id", up_to_a_token_1),
+        Mutant("wrong-kind", lambda *args: (*steps(*args)[:2], steps(*args)[2].float())),
     ],
     "11.3": [
         Mutant("not-normalised", raw_logits),
@@ -253,6 +268,7 @@ MUTANTS = {
         Mutant("mask-multiplied", lambda x, a, m: (picked(x, a) * m).sum(-1)),
         Mutant("one-number", lambda x, a, m: right(x, a, m).sum()),
         Mutant("per-token", lambda x, a, m: picked(x, a).masked_fill(~m, 0.0)),
+        Mutant("impossible-is-free", lambda x, a, m: picked(x, a).nan_to_num(neginf=0.0).masked_fill(~m, 0.0).sum(-1)),
     ],
     "11.4": [
         Mutant("eos-at-the-limit", lambda *args: world(*args, both=True)),
@@ -270,6 +286,7 @@ MUTANTS = {
         Mutant("token-lost", forgets_the_token),
         Mutant("only-the-token", only_the_token),
         Mutant("not-paid", never_pays),
+        Mutant("judge-asked-too-early", asks_at_every_step),
     ],
     "11.5": [
         Mutant("sign", lambda *args: -loss(*args).sum(-1).mean()),
@@ -292,6 +309,7 @@ MUTANTS = {
         Mutant("mask-multiplied", multiplied),
         Mutant("detached", lambda lp, R, m, gamma: loss(lp.detach(), R, m, gamma).sum(-1).mean()),
         Mutant("no-single-loss", lambda *args: loss(*args).sum(-1)),
+        Mutant("two-hard-coded", lambda *args: loss(*args).sum() / 2),
     ],
 }
 ALTERNATIVES = {

@@ -20,9 +20,9 @@ class RewardModelConfig:
     """Training on pairs with AdamW; the learning rate rises linearly, then falls linearly to 0."""
 
     batch_size: int = 64  # pairs per step
-    epochs: int = 1  # passes over the pairs; after several a reward model knows the noise by heart
+    epochs: int = 2  # passes over the pairs; after many a reward model knows the noise by heart
     min_steps: int = 60  # optimiser steps, at least, however few the pairs are
-    lr: float = 2e-3  # peak learning rate
+    lr: float = 1e-3  # peak learning rate
     warmup: float = 0.1  # share of the steps, in [0, 1], until the peak
     max_grad_norm: float = 1.0  # gradient clipping
 

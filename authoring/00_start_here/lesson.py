@@ -224,14 +224,14 @@ for name, fine in checks.items():
 # | 05 | SARSA and Q-learning | 90 | 2 |
 # | 06 | Deep Q-learning: a network for a table | 80 | 3 |
 # | **II** | ***Policy: learning to act directly*** | | |
-# | 07 | Policy gradients: REINFORCE | | |
-# | 08 | Actor–critic and GAE | | |
-# | 09 | PPO | | |
+# | 07 | Policy gradients: REINFORCE | 90 | 3 |
+# | 08 | Actor–critic and GAE | 80 | 3 |
+# | 09 | PPO | 90 | 4 |
 # | **III** | ***Language models: the same loop, made of text*** | | |
-# | 10 | A small GPT-2: pretraining, fine-tuning, sampling | | |
-# | 11 | GPT-2 is a policy | | |
-# | 12 | REINFORCE on GPT-2 | | |
-# | 13 | Reward models: learning what people prefer | | |
+# | 10 | A small GPT-2: pretraining, fine-tuning, sampling | 150 | 3 |
+# | 11 | GPT-2 is a policy | 135 | 3 |
+# | 12 | REINFORCE on GPT-2 | 140 | 3 |
+# | 13 | Reward models: learning what people prefer | 135 | 3 |
 # | 14 | RLHF: PPO with four models | | |
 # | 15 | DPO: preferences without a reward model | | |
 # | 16 | GRPO, line by line | | |

@@ -127,8 +127,9 @@ def check_reinforce_loss(fn):
         "mean-of-means": (-2.25, "You averaged within each episode first, so a step in a long episode counts less. Add "
                                  "its steps up."),
         "sum-not-mean": (-1.5, "You added the episodes up. The gradient is an average over them."),
-        "padding-counted": (lambda r: abs(_number(r)) > 100, "What stands in the padding got in: junk of 500 and 900 was "
-                                                           "there to notice it. Set it to 0, in rewards and losses."),
+        "padding-counted": (lambda r: abs(_number(r)) > 100,
+                            "What stands in the padding got in: junk of 500 and 900 was there to notice it. Set it to "
+                            "0, in rewards and losses."),
         "whole-return": (-1.25, "Every step got the return of the whole episode. Use what is still to come *from that "
                                 "step on*."),
         "no-baseline": (8.5, "The values are missing: it is G − V."),
@@ -164,6 +165,9 @@ def _counting_optimizer(policy):
         def step(self, closure=None):
             self.steps += 1
             return super().step(closure)
+
+        def __repr__(self):
+            return "<plain gradient steps, rate 1>"
 
     return Counting(policy.parameters(), lr=1.0)
 

@@ -164,7 +164,7 @@ def step_with_rlcore(policy, optimizer, trajectory):
     optimizer.zero_grad(set_to_none=True)
     value.backward()
     optimizer.step()
-    return float(value)
+    return value.item()
 
 
 MUTANTS = {

@@ -58,14 +58,15 @@ class PPO(Learner):
             trajectory.rewards, values, next_values, trajectory.terminated, trajectory.done, config.gamma, config.lam
         )  # [B, T]
         returns = advantages + values
+        if config.normalize:
+            advantages = whiten(advantages, mask)
         batch = Batch(
-            trajectory.states, trajectory.actions, trajectory.log_probs,
-            whiten(advantages, mask) if config.normalize else advantages, mask, returns=returns,
-        )
+            trajectory.states, trajectory.actions, trajectory.log_probs, advantages, mask, returns=returns
+        ).as_steps()  # [N, 1]: minibatches mix the steps of all worlds
         metrics = policy_update(
-            self.policy, batch.as_steps(), self.optimizer, clip=self.clip, value=self.value,
-            value_coef=config.value_coef, epochs=config.epochs, minibatch_size=config.minibatch_size,
-            entropy_coef=config.entropy_coef, max_grad_norm=config.max_grad_norm, generator=self.generator,
+            self.policy, batch, self.optimizer, clip=self.clip, value=self.value, value_coef=config.value_coef,
+            entropy_coef=config.entropy_coef, max_grad_norm=config.max_grad_norm,
+            epochs=config.epochs, minibatch_size=config.minibatch_size, generator=self.generator,
         )
         return metrics | {"clip": self.clip, "explained_variance": explained_variance(values, returns, mask)}
 

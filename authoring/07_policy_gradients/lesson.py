@@ -897,10 +897,10 @@ show(fig, alt=f"Left, the places of 60 carts over time. Right, how long they sta
 print(f"{int((lengths >= 500).sum())} of 60 stand at step 500, {int((lengths >= 700).sum())} at step 700")
 
 # %% [markdown]
-# It stands as long as anybody watches, and lets the cart drift to the end of the track, to arrive there soon after the
-# bell. It was asked for 500 steps. And its score, to the last digit, is that of a policy that could go on for ever. Is
-# that what REINFORCE always learns? The runs of the sweep, at the larger rate, were trained for half as long again and
-# then watched for 2000 steps:
+# It balances for as long as anybody has ever watched, and lets the cart drift to the end of the track, to arrive there
+# soon after the bell. It was asked for 500 steps. And an episode of it scores the same 500 as one of a policy that
+# could go on for ever. Is that what REINFORCE always learns? The runs of the sweep, at the larger rate, were trained
+# for half as long again and then watched for 2000 steps:
 
 # %%
 print("share of 20 carts that stand at step 500, and at step 1500; five seeds each")
@@ -910,7 +910,7 @@ for variant in ("mean", "value"):
     print(f"   {NAMES[variant]:18} " + "   ".join(f"{a:4.0%} → {b:4.0%}" for a, b in stands))
 
 # %% [markdown]
-# No. Most go on, some do not, and no return in training had told them apart. Whether that is a fault depends on what
+# No. Most go on, some do not, and their returns had hardly told them apart. Whether that is a fault depends on what
 # you want. If the world really ends after 500 steps, drifting is as good as standing still. If the limit is only our
 # impatience, the policy should be told what the state *after* the last step is worth, and a return cannot tell it: it
 # would have to be estimated. (Pardo and others show what comes of confusing the two: *Time Limits in Reinforcement

@@ -401,7 +401,7 @@ CLIPS = {"surrogate alone": [1e9] * ROUNDS, "clipped, ε = 0.2": [CLIP] * ROUNDS
 paths = {name: [OLD] for name in CLIPS}
 for name, path in paths.items():
     for clip in CLIPS[name]:
-        path.append(fine[clipped_at(fine, path[-1], min(clip, 1e9)).argmax()])
+        path.append(fine[clipped_at(fine, path[-1], clip).argmax()])
 
 fig, axes = plt.subplots(1, 2, figsize=(8.5, 3.6))
 axes[0].plot(grid, J, color="C0", label="true return")
@@ -513,8 +513,8 @@ for name, r in ratios.items():
 #
 # And the clipped heap is not *inside* the grey. The clip is no wall: it stops pushing a step whose ratio has left, but
 # the steps that are still inside go on pushing the weights that all of them share. That is why PPO reports
-# `clip_ratio`, the share of steps whose gradient was cut. Somewhere between 5 and 30 % means that the epochs were
-# used; near 0, you could learn more from each batch; above a half, most of the work was for nothing.
+# `clip_ratio`, the share of steps whose gradient was cut. Near 0, you could learn more from each batch; above a half,
+# most of the work was for nothing.
 
 # %% [markdown]
 # ## PPO
@@ -528,9 +528,9 @@ show_diff(ActorCritic.learn, PPO.learn)
 # (It climbs chapter 08's ladder of six rungs, too, on five seeds; that is among the tests.)
 #
 # Advantages are estimated *once*, before the first step, with the critic as it was, and so are the critic's targets.
-# `as_steps` takes the rows apart so that a minibatch can mix steps of all carts and all times. `whiten` gives the
-# advantages of the batch mean 0 and standard deviation 1. And the log-probs that go into the batch are those of the
-# policy that *acted*, written down while it acted.
+# `whiten` gives them mean 0 and standard deviation 1 (and, if you ask for it, once more in each minibatch, as some
+# libraries do). `as_steps` takes the rows apart, so that a minibatch can mix steps of all carts and all times. And the
+# log-probs that go into the batch are those of the policy that *acted*, written down while it acted.
 #
 # Now all of it, on the cart.
 
@@ -558,9 +558,9 @@ watch(solver.policy, gym.make("CartPole-v1", render_mode="rgb_array"), seed=1, g
       alt="The cart, by the most likely action of each state")
 
 # %% [markdown]
-# Chapter 06's DQN needed about as many steps, and its curve had teeth. What PPO has in place of DQN's memory of old
-# steps is 32 carts at once, each somewhere else in its own story; in place of the target network, the old policy,
-# which stands still for ten epochs.
+# Chapter 06's DQN needed a memory and a second network to get here. What PPO has in place of the memory is 32 carts at
+# once, each somewhere else in its own story; in place of the target network, the old policy, which stands still for
+# ten epochs.
 
 # %% [markdown]
 # ## The details that matter
@@ -726,7 +726,7 @@ show(fig, alt="Training returns on Pendulum, five seeds. Median after half of th
 # gradient clipping then makes everything small. It sounds right. But Adam forgives a factor, so here is another
 # suspect. With rewards of about −6 per step and γ = 0.9, the critic's first task is to sink from 0 to about −60, since
 # 1/(1 − γ) is 10. Adam takes steps of a fixed size however large the loss is, so that takes its time, and until it is
-# there, the advantages are mostly the critic's own error. Dividing the rewards by ten divides the way by ten.
+# there, much of every advantage is the critic's own error. Dividing the rewards by ten divides the way by ten.
 #
 # And γ? With 1/(1 − γ) = 100 and rewards divided by ten, the way is again 60. Could it be the same thing? Both suspects
 # can be tried: take the gradient clipping away; or leave everything as it is, and set *one number* in the new critic,
@@ -751,9 +751,9 @@ print("difference to 'rewards ÷ 10, γ = 0.9', mean over the training:", *words
 # %% [markdown]
 # The folklore is wrong here: without the clipping nothing gets faster. The one number does it. On the left, a critic
 # that starts at the right level closes the gap to "rewards ÷ 10", as far as five seeds can tell. On the right it closes
-# a good part of it, and what is left is γ's own doing. At γ = 0.99 an advantage is full of what will happen within the
-# next hundred steps, five seconds, of which the torque of this moment decides little; γ = 0.9 asks about the next
-# half second, in which most of it shows.
+# a good part of it, and what is left we put down to γ itself. At γ = 0.99 an advantage is full of what will happen
+# within the next hundred steps, five seconds, of which the torque of this moment decides little; γ = 0.9 asks about the
+# next half second, in which most of it shows.
 #
 # So "scale your rewards" is good advice, and its reason is not the gradient's size: **the critic has to arrive before
 # the actor can learn**, and a scale, a γ or a first bias can make its way shorter.
@@ -818,9 +818,10 @@ print(f"\n{len(cart_call.keys() & text_call.keys())} arguments in common")
 
 # %% [markdown]
 # One function. Where they differ you can already say why. The critic (`value`) is missing on the right, because GRPO
-# compares several answers to the same question instead. `as_steps` is missing, because a text is one row: its tokens
-# must stay together for the model to read them. And there is a KL term: a second neighbourhood to stay in, around the
-# model that pretraining left us, and not only around the policy of a moment ago.
+# compares several answers to the same question instead. And there is a KL term: a second neighbourhood to stay in,
+# around the model that pretraining left us, and not only around the policy of a moment ago. (One difference hides in
+# the two batches. The cart's was taken apart by `as_steps`. A text stays one row, since its tokens must be together for
+# the model to read them.)
 #
 # The loss in the middle is the same `ppo_clip_loss`. A token is an action, a text so far is a state, and the ratio is
 # how much likelier the new model would write that token.
@@ -878,9 +879,9 @@ print(f"\n{len(cart_call.keys() & text_call.keys())} arguments in common")
 # ppo_clip_loss(log_probs, old_log_probs, advantages, clip)    # [B, T] three times -> [B, T]
 # ```
 #
-# and this is the last new loss for a long while: chapters 10 to 14 feed it with text. Now the exercises: `rlcourse lab
-# 9` opens them. You will compute ratios of real-valued actions, say whose gradient is cut, write the clip with two
-# bounds, deal out minibatches, and put a whole update together.
+# and this is the last new loss for a policy until chapter 15: RLHF and GRPO feed it with text. Now the exercises:
+# `rlcourse lab 9` opens them. You will compute ratios of real-valued actions, say whose gradient is cut, write the clip
+# with two bounds, deal out minibatches, and put a whole update together.
 #
 # **Further reading**
 #

@@ -43,7 +43,7 @@ SEEDS = range(5)
 PAIRS = 4000
 HELD_OUT = 500  # pairs that say what one standard deviation of reward is
 POOL = 128  # replies to each request, out of which N are chosen from
-CONFIG = RewardModelConfig()
+CONFIG = RewardModelConfig(batch_size=64, epochs=1, min_steps=60, lr=2e-3)
 TRUTHFUL = Annotator()
 JUDGES = {  # name: (who labels, how many pairs)
     "gold": (TRUTHFUL, PAIRS), "few pairs": (TRUTHFUL, 250), "no reactions": (TRUTHFUL, PAIRS),

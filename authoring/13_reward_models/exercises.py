@@ -134,7 +134,7 @@ judges = {}
 for name, annotator in (("looks at the worth", Annotator()), ("likes words", Annotator(length_bias=0.2))):
     judges[name] = RewardModel.from_policy(base)
     for _ in train_reward_model(judges[name], preference_pairs(1000, annotator=annotator),
-                                RewardModelConfig(min_steps=16), seed=0):
+                                RewardModelConfig(epochs=1, min_steps=16, lr=2e-3), seed=0):
         pass
     judges[name].normalize_on(test)
     mean, error = filler_test(judges[name].reward, prompts, replies, "as everyone can see")

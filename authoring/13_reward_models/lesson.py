@@ -41,9 +41,8 @@ house_style()
 # %% [markdown]
 # ## Which one is better?
 #
-# Here are four requests, each with two replies that our small GPT-2 wrote. Do two things before you read on. Go
-# through the left column and give every reply a mark from 0 to 10. Then go through the pairs and say which of the two
-# is better.
+# Here are four requests, each with two replies that our small GPT-2 wrote. Do two things before you read on. Give
+# each of the eight replies a mark from 0 to 10. Then go through the pairs and say which of the two is better.
 
 # %%
 base = assistant_base()
@@ -202,7 +201,7 @@ fig, ax = plt.subplots(figsize=(8.8, 4.8))
 ax.imshow(matrix, cmap="PuOr", vmin=-2.5, vmax=2.5, aspect="auto")
 for i, values in enumerate(matrix):
     for j, value in enumerate(values):
-        ax.text(j, i, f"{value:+.2g}" if value else "·", ha="center", va="center",
+        ax.text(j, i, f"{value:+.3g}" if value else "·", ha="center", va="center",
                 color="white" if abs(value) > 1.6 else "black", fontweight="bold" if j == matrix.shape[1] - 1 else None)
 ax.set_yticks(range(len(SAMPLES)), replies, fontsize=9)
 for i in range(1, len(SAMPLES)):
@@ -212,9 +211,11 @@ ax.set_xticks(range(len(parts)), list(parts))
 ax.xaxis.tick_top()
 ax.axvline(len(parts) - 1.5, color="black", linewidth=1.2)
 ax.grid(False)
-ax.set_xlabel("four requests: color of the apple, taste of the wug, fixing a boat, burning a fence", fontsize=9)
+for middle, about in zip((2.5, 6.5, 8.5, 10.5), ("the apple’s\ncolor?", "a wug’s\ntaste?", "fix the\nboat?",
+                                                   "burn the\nfence?")):
+    ax.text(len(parts) - 0.4, middle, about, va="center", fontsize=9)
 show(fig, alt="Twelve replies and the parts of their gold reward. " + "; ".join(
-    f"“{reply}” {', '.join(f'{n} {v:+.2g}' for n, v in zip(parts, row) if v)}"
+    f"“{reply}” {', '.join(f'{n} {v:+.3g}' for n, v in zip(parts, row) if v)}"
     for reply, row in zip(replies, matrix, strict=True)))
 
 # %% [markdown]
@@ -294,7 +295,7 @@ def my_reward(trunk, head, tokens, real):
 
 trunk = copy.deepcopy(base.model.transformer)  # a copy: the policy must not change with its judge
 head = torch.nn.Linear(96, 1, bias=False)  # a bias would cancel in every difference
-torch.nn.init.zeros_(head.weight)  # no opinion at first
+_ = torch.nn.init.zeros_(head.weight)  # no opinion at first
 
 # %% [markdown]
 # Now teach it. A step takes 64 pairs, reads 128 texts, and pushes the winners above the losers.
@@ -320,9 +321,9 @@ for step in range(6):
 # your own reward model begins anywhere else, its head was not at zero, or something is wired wrong: this is the
 # cheapest test there is.
 #
-# That loop with a warm-up of the learning rate and clipped gradients is `train_reward_model`. It goes over the 4000
-# pairs once. Each batch is measured *before* the step that learns from it, and no pair comes twice, so these curves
-# are honest without any further test.
+# That loop with a warm-up of the learning rate and clipped gradients is `train_reward_model`. Each batch is measured
+# *before* the step that learns from it. So on the first pass over the 4000 pairs the curves are honest without any
+# further test: the judge has not seen these pairs yet. From the second pass on it has, and only held-out pairs count.
 
 # %%
 def teach(pairs, seed=0):
@@ -332,28 +333,32 @@ def teach(pairs, seed=0):
 
 
 judge, history = teach(pairs)
+A_STEP = f"step ({RewardModelConfig().batch_size} pairs)"
+first_pass = math.ceil(len(pairs) / RewardModelConfig().batch_size)  # steps
 
 # %%
 p = torch.tensor(annotator.preference(list(pairs["prompt"]), list(pairs["chosen"]), list(pairs["rejected"])))
 ceiling = annotator.ceiling(pairs)
 floor = -(p * p.log() + (1 - p) * (1 - p).log()).mean().item()  # what the dice themselves cost, if one knows them
 steps, losses, hits = ([m[key] for m in history] for key in ("step", "loss", "accuracy"))
-smooth = np.convolve(np.pad(hits, 4, mode="edge"), np.ones(9) / 9, mode="valid")
+smooth = np.convolve(np.pad(hits, 7, mode="edge"), np.ones(15) / 15, mode="valid")
 
 fig, axes = plt.subplots(1, 2, figsize=(8.8, 3.5))
 axes[0].plot(steps, losses, color="C0")
 axes[0].axhline(math.log(2), color="black", linestyle="--", label="no opinion: ln 2")
 axes[0].axhline(floor, color="C1", linestyle="--", label="all knowledge: the dice's own entropy")
-axes[0].set(title="Loss of each batch, before its step", xlabel="step (64 pairs)", ylabel="nats per pair",
+axes[0].set(title="Loss of each batch, before its step", xlabel=A_STEP, ylabel="nats per pair",
             ylim=(0, 0.8))
 axes[1].plot(steps, 100 * np.array(hits), color="C0", alpha=0.35)
 axes[1].plot(steps, 100 * smooth, color="C0", label="accuracy (thin: one batch)")
 axes[1].axhline(50, color="black", linestyle="--", label="a coin")
 axes[1].axhline(100 * ceiling, color="C1", linestyle="--", label="the ceiling")
-axes[1].set(title="The chosen reply gets the higher reward", xlabel="step (64 pairs)", ylabel="pairs (%)",
+axes[1].set(title="The chosen reply gets the higher reward", xlabel=A_STEP, ylabel="pairs (%)",
             ylim=(40, 100))
 for ax in axes:
-    ax.legend(fontsize=9, loc="lower left" if ax is axes[0] else "lower right")
+    if len(steps) > first_pass:
+        ax.axvspan(first_pass, len(steps), color="black", alpha=0.06, linewidth=0, label="sees its pairs again")
+    ax.legend(fontsize=8, loc="lower left" if ax is axes[0] else "lower right")
 show(fig, alt=f"Left: the loss begins at {losses[0]:.3f} and falls to about {np.mean(losses[-10:]):.2f}; the least "
               f"possible is {floor:.2f}. Right: accuracy rises from 50 % to about {100 * np.mean(hits[-10:]):.0f} %; "
               f"the ceiling is {100 * ceiling:.0f} %.")
@@ -370,9 +375,9 @@ torch.testing.assert_close(mine, judge.score(asked, replies), rtol=1e-4, atol=1e
 print("my twelve rewards are RewardModel's")
 
 # %% [markdown]
-# > **Change this number and run again.** `RewardModelConfig(epochs=5)`, on `pairs.select(range(250))`: the training
-# > accuracy goes beyond the ceiling, which nobody can do honestly. By then it has learned the dice by heart. Measure
-# > on `held_out` what that did.
+# > **Change this number and run again.** Train on `pairs.select(range(250))` with `RewardModelConfig(epochs=40)`. The
+# > accuracy of the last batches goes beyond the ceiling, which nobody can do honestly: by then it has learned the dice
+# > by heart. Measure on `held_out` what it has really learned.
 
 # %% [markdown]
 # ## Reading over its shoulder
@@ -518,7 +523,7 @@ show(fig, alt="Mean probability of each reaction: " + "; ".join(
 # that has read them knows more about truth than it says.)
 #
 # The test is to take them away. Below are judges on a trunk that read the same 8000 dialogues without the last word,
-# and then the same 4000 comparisons (`benchmarks/reward_model_judges.py`).
+# and then the same 4000 comparisons (`benchmarks/reward_model_judges.py`; its judges go over their pairs once).
 
 # %%
 judges = json.loads((RESULTS / "reward_model_judges.json").read_text())
@@ -584,27 +589,35 @@ show(fig, alt=f"Left: reward against gold of 2000 replies, correlation {r:.2f}, 
 
 # %% [markdown]
 # A cloud that rises, with a good deal of air around it. On the right, points above the dashed line mean that the
-# judge is more often right than it says: it is too modest; below it would be boasting. (One pass over the pairs
-# leaves most judges modest. After many they boast.)
+# judge is more often right than it says: it is too modest; below it would be boasting. (A judge that has gone over a
+# few pairs too often boasts: try it with the one from the box above.)
 #
 # The first thing to do with any reward model is to read what
 # stands in the corners: replies that it loves and that are bad.
 
 # %%
-every = [(p_, t, g, q) for c, gs, qs in zip(("chosen", "rejected"), gold.tolist(), proxy.tolist())
-         for p_, t, g, q in zip(prompts, held_out[c], gs, qs)]
-lines = np.polyfit(gold.flatten(), proxy.flatten(), 1)
-by_error = sorted(set(every), key=lambda row: row[3] - np.polyval(lines, row[2]))
-for title, picked in (("loved too much", by_error[-4:][::-1]), ("loved too little", by_error[:4])):
+everything = zip(prompts * 2, list(held_out["chosen"]) + list(held_out["rejected"]), gold.flatten().tolist(),
+                 proxy.flatten().tolist(), strict=True)
+trend = np.polyfit(gold.flatten(), proxy.flatten(), 1)  # the reward that a reply of this gold usually gets
+by_error = sorted(set(everything), key=lambda row: row[3] - np.polyval(trend, row[2]))
+groups = {"loved too much": by_error[::-1], "loved too little": by_error}
+for title, group in groups.items():
     print(title)
-    for prompt, text, g, q in picked:
+    for prompt, text, g, q in group[:4]:
         print(f"   gold {g:+.2f}  reward {q:+.2f}   {prompt.removeprefix('user ').removesuffix(' bot')}  {text}")
 
+# %%
+for title, group in {"all": by_error, **{title: group[:50] for title, group in groups.items()}}.items():
+    p_ = gold_parts(*zip(*[row[:2] for row in group]))
+    rude_and_true = [h > 0 > k for h, k in zip(p_["honest"], p_["harmless"], strict=True)]
+    print(f"{title:17} {len(group):5} replies: {np.mean(np.array(p_['grammatical']) < 0):4.0%} are no sentences, "
+          f"{np.mean(rude_and_true):4.0%} are true and rude")
+
 # %% [markdown]
-# Read them as a group. In our run, what is loved too much is *broken*: words that lead nowhere, two sentences in one,
-# a user's "wrong" in the middle of a reply. The annotator would hate that (it costs 1.5 points), but the base model
-# writes such things so rarely that hardly any pair says so. And what is loved too little is true and rude: in the
-# user's eyes rudeness drowned everything else.
+# Read such replies as a group and ask what they share. The ones loved too much are unusually often *broken*: words
+# that lead nowhere, two sentences in one. The annotator hates that (it costs 1.5 points), but the base model writes
+# it so rarely that few pairs say so. And the ones loved too little are often true and rude: the rudeness drowned the
+# rest.
 #
 # Ten minutes with such a list teach more than a second decimal of the accuracy. Chapter 14 will send an optimiser
 # exactly there: to whatever the judge loves too much.
@@ -695,6 +708,9 @@ for name in ("gold", "likes long"):
 # > found that they strongly liked length; much of what RLHF "improved" was that replies became longer, and a reward
 # > that was *nothing but* length reproduced most of the gains. Everyone's curves had gone up.
 #
+# > **Change this number and run again.** Give the annotator `length_bias=-0.1`: somebody who wants it short. Which of
+# > the three lines in the figure moves, and where does the slope go?
+#
 # What to do about it? Balance the pairs so that the longer reply wins as often as it loses; take the length out of
 # the reward with the slope above; or charge for words, and find out in chapter 18 what *that* breaks.
 
@@ -739,8 +755,8 @@ for ax, (name, title) in zip(axes, (("gold", "4000 pairs"), ("few pairs", "250 p
         ax.fill_between(kl, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
     ax.axhline(0, color="black", linewidth=1)
     ax.set(title=f"Judge: {title}", xlabel="KL bound (nats)")
-    ax.set_xticks([best_of_n_kl(n) for n in (1, 4, 16, 128)],
-                  [f"{best_of_n_kl(n):.1f}\nN = {n}" for n in (1, 4, 16, 128)], fontsize=9)
+    ax.set_xticks([best_of_n_kl(n) for n in (1, 8, 32, 128)],
+                  [f"{best_of_n_kl(n):.1f}\nN = {n}" for n in (1, 8, 32, 128)], fontsize=9)
 axes[1].legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.1))
 axes[0].set_ylabel("mean over requests")
 show(fig, alt=f"Best of N, medians of {len(values)} seeds, from N = 1 to N = 128: " + "; ".join(
@@ -761,10 +777,10 @@ for name in ("gold", "few pairs", "likes long"):
 #
 # The first few replies buy nearly everything: eight tries and no training at all take the base model most of the way
 # to the best possible, which is 2.15. From there the orange curve goes on and the blue one bends. With the judge of
-# 4000 pairs, and with the one that likes words, gold has its top inside the picture, and 128 tries are worse than 32:
-# the more replies there are to choose from, the more surely one of them is what the judge loves too much. With 250
-# pairs gold is lower throughout and still rising at 128. That judge is weak from the start; its errors show less of a
-# direction in which one could go too far.
+# 4000 pairs gold has its top inside the picture on every seed, and on most with the one that likes words: the more
+# replies there are to choose from, the more surely one of them is what the judge loves too much. (The fall is small,
+# and the lines below the picture say where the top is on each seed.) With 250 pairs gold is lower throughout, and its
+# top may lie anywhere.
 #
 # That the judge's number goes on rising while the truth does not is called **over-optimisation**, and it is
 # Goodhart's law with an axis: "when a measure becomes a target, it ceases to be a good measure". Best-of-N is a
@@ -792,7 +808,7 @@ for i, j in np.ndindex(table.shape):
             color="white" if abs(table[i, j] - 50) > 38 else "black")
 ax.set_xticks(range(3), [f"differ in\n{name} only" for name in NAMES])
 ax.set_yticks(range(4), [*(f"looks at {name}" for name in NAMES), "looks at everything"])
-ax.set_title(f"Pairs judged rightly (%): median of {len(runs_of('helpful'))} seeds (lowest–highest)")
+ax.set_title(f"Judged rightly: median of {len(runs_of('helpful'))} seeds (lowest–highest)")
 ax.grid(False)
 fig.colorbar(image, label="per cent; 50: a coin")
 show(fig, alt="Accuracy of four judges on pairs that differ in one H: " + "; ".join(
@@ -825,8 +841,8 @@ for name in (*NAMES, "gold"):
 # %% [markdown]
 # ## Where it breaks
 #
-# *Read at the last real token* sounds like the easy part. Here are three ways of finding that token. The judge is the
-# same, the weights are the same; only the place differs.
+# *Read at the last real token* sounds like the easy part. Here are four places to read at. The judge is the same, the
+# weights are the same.
 
 # %%
 tokens, real = judge.pack(prompts * 2, replies)  # [2000, T], right-padded
@@ -843,9 +859,9 @@ for name, place in PLACES.items():
     print(f"{name:30} accuracy {hits.mean():.1%}")
 
 # %% [markdown]
-# No error anywhere. One token early, on the point, the judge is a coin: there the trunk's numbers say "next comes
-# <eos>", and nothing of what it thinks of the reply. Reading on the padding is worse in another way, since *something*
-# of the judgement is left there: the curves rise, and you blame the labels.
+# No error anywhere. One token early, on the point, the judge is hardly better than a coin: there the trunk's numbers
+# say "next comes `<eos>`", and nothing of what it thinks of the reply. Reading on the padding is worse in another
+# way, since *something* of the judgement is left there: the curves rise, and you blame the labels.
 #
 # > **Pitfall, from real life.** For years the classifiers in Transformers found the last token as *the one before the
 # > first padding token*. Many models have no padding token and use `eos` in its place, and chat templates put an `eos`

@@ -70,13 +70,17 @@ def ours(seed: int) -> dict:
 
 
 def config() -> PPOConfig:
-    """The settings of the chapter, for the whole budget."""
-    return PPOConfig(steps=BUDGET // (WORLDS * NUM_STEPS))
+    """The chapter's settings, but for fewer epochs and advantages that are normalised per minibatch, as SB3's are.
+
+    It needs about as many steps of the world as with ten epochs, and fewer updates. Chosen on seeds 0 to 7 by the
+    median of CPU seconds, among settings with which the greedy policy ended at 500 on all of them.
+    """
+    return PPOConfig(steps=BUDGET // (WORLDS * NUM_STEPS), epochs=6, per_minibatch=True)
 
 
 def theirs(seed: int) -> dict:
     """Stable-Baselines3 as its zoo would train it."""
-    from stable_baselines3 import PPO as TheirPPO
+    import stable_baselines3
     from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.evaluation import evaluate_policy
@@ -90,7 +94,7 @@ def theirs(seed: int) -> dict:
             return True
 
     worlds = make_vec_env("CartPole-v1", n_envs=ZOO_WORLDS, seed=seed)
-    model = TheirPPO("MlpPolicy", worlds, learning_rate=lambda left: ZOO_LR * left,
+    model = stable_baselines3.PPO("MlpPolicy", worlds, learning_rate=lambda left: ZOO_LR * left,
                      clip_range=lambda left: ZOO_CLIP * left, seed=seed, device="cpu", **ZOO)
     model.learn(BUDGET, callback=Watch())
     result = race.result()

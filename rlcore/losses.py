@@ -111,6 +111,7 @@ def kl_estimate(log_probs: Tensor, ref_log_probs: Tensor, kind: str = "k3") -> T
     k2 = d² / 2        biased, never negative
     k3 = eᵈ − d − 1    unbiased and never negative
 
+    As *rewards*, only k1 has the gradient of KL(π ‖ ref); that of k2 and k3 is 0 to first order near the reference.
     As *values* these hold for actions sampled from π. As *losses*, at a step whose action π itself has just sampled,
     they differ: the expected gradient of k1 is 0, of k2 that of KL(π ‖ ref), of k3 that of KL(ref ‖ π), the other way
     round.

@@ -95,7 +95,13 @@ def probe(train: Train, id: str, gamma: float, seed: int = 0, num_envs: int = 16
 
 
 def climb(train: Train, gamma: float, seed: int = 0, **options) -> dict[str, Report]:
-    """All six rungs in order, each with new networks; options are those of `probe`."""
+    """All six rungs in order, each with new networks; options are those of `probe`.
+
+    Raises:
+        ValueError: as in `probe`, and γ = 1, where the rung that never ends has no answer.
+    """
+    for rung in PROBES.values():
+        rung.value(gamma)  # raises before anything is trained
     return {id: probe(train, id, gamma, seed, **options) for id in PROBES}
 
 

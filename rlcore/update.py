@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from rlcore.losses import (
     value_loss,
 )
 from rlcore.policies import Policy
+from rlcore.returns import whiten
 from rlcore.trajectory import Batch
 from rlcore.validate import check_choice, check_not_negative, check_positive
 
@@ -40,6 +41,7 @@ def policy_update(
     kl_kind: str = "k3",
     entropy_coef: float = 0.0,
     max_grad_norm: float = 1.0,
+    whiten_minibatches: bool = False,
     skip_zero_advantages: bool = False,
     generator: torch.Generator | None = None,
 ) -> dict[str, float]:
@@ -53,10 +55,11 @@ def policy_update(
     optimiser holds, so that one number says how far a step may go.
 
     One optimiser step per minibatch of `minibatch_size` rows (all rows by default), computed in pieces of
-    `micro_batch_size` rows to save memory; the pieces add up to exactly the same gradient. With
-    `skip_zero_advantages`, rows that cannot contribute a gradient are left out of the computation, but not out of the
-    denominators: the gradient is the same, it only costs less. A minibatch of nothing else takes no step (without
-    skipping, the optimiser's momentum would).
+    `micro_batch_size` rows to save memory; the pieces add up to exactly the same gradient. With `whiten_minibatches`,
+    the advantages of each minibatch get mean 0 and standard deviation 1, so that no minibatch pushes all that it holds
+    the same way. With `skip_zero_advantages`, rows that cannot contribute a gradient are left out of the computation,
+    but not out of the denominators: the gradient is the same, it only costs less. A minibatch of nothing else takes no
+    step (without skipping, the optimiser's momentum would).
 
     Returns:
         `loss`, `grad_norm` (before clipping), `clip_ratio` (share of steps whose gradient the clip has cut) where
@@ -64,13 +67,16 @@ def policy_update(
         where the batch has `ref_log_probs`; each averaged over the optimiser steps, and empty if there was none.
 
     Raises:
-        ValueError: a size or coefficient out of range, a KL term without `ref_log_probs`, or a value function without
-            `returns`.
+        ValueError: a size or coefficient out of range, a KL term without `ref_log_probs`, a value function without
+            `returns`, or a ratio per sequence without a clip.
     Source: Schulman et al. (2017), arXiv:1707.06347, algorithm 1 and eq. 9; the ratio of a sequence: Zheng et al.
         (2025), arXiv:2507.18071.
     """
     _check(batch, epochs, minibatch_size, micro_batch_size, kl_coef, value, value_coef)
     check_choice("ratio", ratio, ("token", "sequence"))
+    if clip is None and ratio == "sequence":
+        raise ValueError("ratio='sequence' needs a clip: without one there is no ratio, and `reduce` decides about "
+                         "lengths")
     objective = _Objective(policy, value, clip, ratio, value_coef, kl_coef, kl_kind, entropy_coef)
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     skip = skip_zero_advantages and kl_coef == 0 and entropy_coef == 0 and value is None
@@ -78,6 +84,8 @@ def policy_update(
     for _ in range(epochs):
         for minibatch in _minibatches(batch, minibatch_size, generator):
             whole = minibatch.mask  # [M, T]
+            if whiten_minibatches:
+                minibatch = replace(minibatch, advantages=whiten(minibatch.advantages, whole))
             learning = (minibatch.advantages * whole).any(-1) if skip else whole.any(-1)  # [M]
             if not learning.any():
                 continue

@@ -59,7 +59,7 @@ class Worlds:
 
     def state_dict(self) -> dict:
         """Everything that the next sample depends on, beside policy and generator: the worlds themselves, too."""
-        state = {"started": self.started, "episodes": self.episodes, "running": self.running}
+        state = {"started": self.started, "episodes": self.episodes, "running": self.running.clone()}
         if self.started:
             state["envs"] = world_state(self.envs)
         if self._after is not None:

@@ -46,7 +46,7 @@ animate(room, die, seed=11, alt="A walker in a room of 4 by 4 squares moves at r
 # Chapter 03 can solve such a room exactly (an exercise there did), so for once we know everything: V(s), how many
 # steps are still to come (with a minus, and no discount: γ = 1), and the **advantage** A(s, a) = Q(s, a) − V(s), how
 # many steps an action saves or costs compared with what the die usually does. Here is that walk, step by step. In
-# blue, what REINFORCE tells each action, even with the best baseline there is: Gₜ − V(sₜ), *what came of it, less
+# blue, what REINFORCE tells each action, even with the true V as its baseline: Gₜ − V(sₜ), *what came of it, less
 # what was to be expected*. In orange, the truth.
 
 # %%
@@ -265,7 +265,7 @@ show_diff(REINFORCE.learn, ActorCritic.learn)
 #
 # Eight carts, and the same networks from the same seeds. REINFORCE with a learned baseline takes a step when all
 # eight have fallen. The actor–critic takes one every 32 steps of each, wherever they are. (Discount and learning rate
-# are, for each of the two, the better of a handful that were tried.)
+# are, for each of the two, the best of a handful that were tried.)
 
 # %%
 LIMIT, EVERY = 40_000, 1000  # steps of the worlds, and how often we look
@@ -332,7 +332,7 @@ for name, lines in curves.items():
 # chapter 09.
 
 # %%
-seed = int(curves["actor–critic"].max(1).argmax())
+seed = int(curves["actor–critic"][:, -1].argmax())
 cart = gym.make("CartPole-v1", render_mode="rgb_array", max_episode_steps=200)
 watch(agents["actor–critic"][seed].policy, cart, seed=1, greedy=True, width=300,
       alt="A cart that an actor–critic has trained")
@@ -446,8 +446,8 @@ x = np.arange(len(LAMS))
 fig, axes = plt.subplots(1, 2, figsize=(10, 4))
 for name, runs in (("bias²", bias), ("noise", noise)):
     band(axes[0], x, runs, name, kind="range")
-axes[0].annotate("0 at λ = 1", (x[-1], 5e-3), xytext=(4, 4), textcoords="offset points", ha="right", fontsize=9,
-                 color="C0")
+axes[0].annotate("bias² is 0 at λ = 1: off the scale", (0, 5e-3), xytext=(4, 6), textcoords="offset points", ha="left",
+                 fontsize=9, color="C0")
 axes[0].set(title="One estimate: bias² and noise")
 best = {}
 for n, colour in ((1, "C2"), (16, "C3"), (256, "C4")):
@@ -664,7 +664,7 @@ show(fig, alt="A table of planted bugs and rungs. First rung missed: " + ", ".jo
 #
 # And look at what the early rungs do *not* see. A learner that takes truncation for termination is flawless on five
 # rungs of six. A learner that learns from resets (chapter 01's step that never happened) passes the first, and even
-# the fourth. Each rung is there because some bug passes all before it.
+# the fourth. Each rung is there because some bug passes all before it. (For rung 5 you will meet one in the exercises.)
 #
 # > **Plant one yourself.** Write a line into `BUGS` (another change of the trajectory, or other settings), guess its
 # > row, and run. Two that are instructive: `lam=0.0` together with "truncation is termination", where you can compute

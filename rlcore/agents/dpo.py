@@ -99,7 +99,7 @@ class DPO(Resumable):
         return {
             "loss": loss.item(), "nll_loss": nll.item(), "grad_norm": grad_norm.item(),
             "rewards/chosen": rewards[:, 0].mean().item(), "rewards/rejected": rewards[:, 1].mean().item(),
-            "rewards/margins": margins.mean().item(), "rewards/accuracies": (margins > 0).float().mean().item(),
+            "rewards/margins": margins.mean().item(), "rewards/accuracies": ((margins.sign() + 1) / 2).mean().item(),
             "logps/chosen": log_probs[:, 0].mean().item(), "logps/rejected": log_probs[:, 1].mean().item(),
         }  # fmt: skip
 

@@ -25,7 +25,7 @@ from rlcore.validate import check_choice, check_fraction, check_not_negative, ch
 
 # What came after GRPO, as what it changes: `GRPOConfig(**DESCENDANTS["DAPO"], ...)`. RLOO has a file of its own.
 DESCENDANTS: dict[str, dict] = {
-    "GRPO": {"reduction": "sequence"},  # Shao et al. (2024), arXiv:2402.03300
+    "GRPO": {"reduction": "sequence"},  # Shao et al. (2024), arXiv:2402.03300, who add kl_coef=0.04
     "Dr. GRPO": {"normalize": False, "reduction": "constant"},  # Liu et al. (2025), arXiv:2503.20783
     "DAPO": {"clip": (0.2, 0.28), "reduction": "token", "resample": 4, "mask_truncated": True},  # arXiv:2503.14476
     "GSPO": {"clip": (3e-4, 4e-4), "reduction": "sequence", "ratio": "sequence"},  # Zheng et al. (2025), 2507.18071
@@ -48,8 +48,8 @@ class GRPOConfig:
     minibatch_size: int | None = None  # completions per optimiser step; None is all P·G
     micro_batch_size: int | None = None  # completions per forward pass: saves memory, changes nothing
     kl_coef: float = 0.0  # β: the price of leaving the reference policy
-    kl_kind: str = "k3"  # estimator: k1, k2 or k3
-    kl_in: str = "loss"  # where β·KL goes: "loss", or "reward" (before the group is compared and normalised)
+    kl_kind: str = "k3"  # estimator in the loss: k1, k2 or k3
+    kl_in: str = "loss"  # where β·KL goes: "loss" (kl_kind), or "reward" (k1, before the group is compared)
     reduction: str = "token"  # "token" (DAPO), "sequence" (GRPO) or "constant" (Dr. GRPO)
     normalize: bool = True  # divide advantages by the group's standard deviation
     resample: int = 0  # how often prompts whose answers are all worth the same are exchanged for others (DAPO)
@@ -113,7 +113,8 @@ class GRPO(Learner):
         if self.reference is not None:
             ref_log_probs = log_probs_of(self.reference, trajectory)  # [P·G, T]
             if config.kl_in == "reward":
-                kl = kl_estimate(trajectory.log_probs, ref_log_probs, config.kl_kind)  # [P·G, T]
+                # Not kl_kind: as rewards, k2 and k3 do not pull towards the reference at all, to first order.
+                kl = kl_estimate(trajectory.log_probs, ref_log_probs, "k1")  # [P·G, T]
                 rewards = rewards - config.kl_coef * kl.sum(-1)
         groups = rewards.view(-1, config.group_size)  # [P, G]
         advantages = group_advantages(groups, config.normalize).view(-1, 1).expand_as(mask)  # [P·G, T]

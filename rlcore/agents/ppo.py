@@ -34,6 +34,7 @@ class PPOConfig:
     epochs: int = 10  # passes over each batch
     minibatch_size: int = 256  # steps of the world per optimiser step
     normalize: bool = True  # advantages of a batch get mean 0 and standard deviation 1
+    per_minibatch: bool = False  # … and those of each minibatch once more, as Stable-Baselines3 and CleanRL do
     value_coef: float = 0.5  # weight of the critic's loss beside the policy's
     entropy_coef: float = 0.0  # bonus for staying undecided
     max_grad_norm: float = 0.5  # gradient clipping, policy and critic together
@@ -66,7 +67,8 @@ class PPO(Learner):
         metrics = policy_update(
             self.policy, batch, self.optimizer, clip=self.clip, value=self.value, value_coef=config.value_coef,
             entropy_coef=config.entropy_coef, max_grad_norm=config.max_grad_norm,
-            epochs=config.epochs, minibatch_size=config.minibatch_size, generator=self.generator,
+            epochs=config.epochs, minibatch_size=config.minibatch_size, whiten_minibatches=config.per_minibatch,
+            generator=self.generator,
         )
         return metrics | {"clip": self.clip, "explained_variance": explained_variance(values, returns, mask)}
 

@@ -92,6 +92,7 @@ class Pack:
         if type(value) is np.ndarray:
             return self._array(value, path)
         if type(value) is torch.Tensor and value.device.type == "cpu" and not value.requires_grad:
+            self._alone(value.untyped_storage().data_ptr() if value.numel() else None, path)
             raw = value.contiguous().reshape(-1).view(torch.uint8).numpy()
             return {"tensor": self._bytes(raw), "dtype": str(value.dtype), "shape": list(value.shape)}
         if isinstance(value, np.random.Generator) and type(value.bit_generator).__name__ in GENERATORS:
@@ -117,13 +118,19 @@ class Pack:
         owner = x
         while isinstance(owner.base, np.ndarray):
             owner = owner.base
-        other = self.owners.setdefault(owner.__array_interface__["data"][0], path) if x.size else path
-        if other != path:
-            raise ValueError(f"{path} and {other} are views of one array and would be two afterwards: copy one of them")
+        self._alone(owner.__array_interface__["data"][0] if x.size else None, path)
+        if x.dtype.kind == "V":
+            raise ValueError(f"{path} is a structured array, whose fields would be lost: keep one array for each field")
         if x.dtype == object:
             items = [self(item, f"{path}.flat[{i}]") for i, item in enumerate(x.flat)]
             return {"items": items, "shape": list(x.shape)}
         return {"array": self._bytes(x)}
+
+    def _alone(self, address: int | None, path: str) -> None:
+        """Require that no other array lies in this memory."""
+        other = path if address is None else self.owners.setdefault(address, path)
+        if other != path:
+            raise ValueError(f"{path} and {other} are views of one array and would be two afterwards: copy one of them")
 
     def _bytes(self, x: np.ndarray) -> list:
         """Where the numbers lie: [dtype, shape, order, first byte, one after the last]."""

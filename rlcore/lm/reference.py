@@ -5,6 +5,7 @@ import copy
 import torch
 from torch import Tensor
 
+from rlcore.lm.scalar_head import check_same_tokenizer
 from rlcore.policies import LanguagePolicy
 from rlcore.trajectory import Trajectory
 
@@ -19,16 +20,17 @@ def check_apart(policy: LanguagePolicy, reference: LanguagePolicy) -> None:
 
     Raises:
         ValueError: the two share a parameter (then the KL between them is 0 for ever, and protects from nothing), or
-            the reference has another vocabulary.
+            the reference has another vocabulary, or another temperature.
     """
     mine = {weight.data_ptr(): name for name, weight in policy.named_parameters()}
     shared = [name for name, weight in reference.named_parameters() if weight.data_ptr() in mine]
     if shared:
         raise ValueError(f"reference shares {len(shared)} of its parameters with the policy ({shared[0]}, …), so it "
                          "would move along and the KL would stay 0; use frozen_copy(policy)")
-    if len(reference.tokenizer) != len(policy.tokenizer):
-        raise ValueError(f"reference has {len(reference.tokenizer)} tokens, the policy {len(policy.tokenizer)}: its "
-                         "log-probs would be those of other words")
+    check_same_tokenizer("reference", reference.tokenizer, policy)
+    if reference.temperature != policy.temperature:
+        raise ValueError(f"reference has temperature {reference.temperature}, the policy {policy.temperature}: their "
+                         "log-probs cannot be compared; use frozen_copy(policy)")
 
 
 @torch.no_grad()

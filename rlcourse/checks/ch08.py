@@ -44,11 +44,20 @@ def check_surprises(fn):
                            "and it was an expectation that can be disappointed."),
     })
 
+    def one(x):
+        return torch.tensor([x])
+
+    both = call(fn, one(2.0), one(4.0), one(6.0), one(True), one(True), 0.5)
+    expect(both, [-2.0], mistakes={
+        "truncation-wins": ([1.0], "Both flags are up: the world ended in the last step of its time. Where it ended "
+                                   "there is no V(sₜ₊₁), whatever the clock says."),
+    })
+
 
 @exercise("08.2", title="GAE", hints=[
     "Begin at the last column, where Â is δ. What is Â of the column before, in terms of it?",
-    "Two stops: `terminated` takes V(sₜ₊₁) out of δ; `done` takes Âₜ₊₁ out of the recursion. A truncated step has the "
-    "first and not the second.",
+    "Two stops: `terminated` takes V(sₜ₊₁) out of δ; `done` takes Âₜ₊₁ out of the recursion. At a truncated "
+    "step V(sₜ₊₁) stays, and Âₜ₊₁ goes.",
     "`later = deltas[:, t] + gamma * lam * later * ~done[:, t]`, from right to left, with "
     "`deltas = rewards + gamma * next_values * ~terminated - values`",
 ])
@@ -145,7 +154,7 @@ def check_actor_critic_loss(fn):
     }
     for name, (gradient, key, why) in wanted.items():
         expect(grads[name], gradient, called=f"the gradient with respect to {name}", mistakes={
-            key: (lambda got, gradient=gradient: got != gradient, why)})
+            key: (lambda got, gradient=gradient: any(got) != any(gradient), why)})
 
 
 WORDS = ("sign", "discount", "truncation", "termination", "blind policy", "blind critic", "idle critic")

@@ -111,6 +111,7 @@ MUTANTS = {
         Mutant("value-not-subtracted", lambda r, v, n, end, cut, gamma: r + gamma * n * ~end),
         Mutant("values-cut-too", lambda r, v, n, end, cut, gamma: r + (gamma * n - v) * ~end),
         Mutant("changed-arguments", overwrites),
+        Mutant("truncation-wins", lambda r, v, n, end, cut, gamma: r + gamma * n * (~end | cut) - v),
     ],
     "08.2": [
         Mutant("leaks-across-done", lambda r, v, n, end, done, g, lam: advantages(r, v, n, end, done, g, lam, cut=end)),

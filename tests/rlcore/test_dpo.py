@@ -45,6 +45,7 @@ def test_the_first_loss_is_ln_2(options):
     metrics = agent(**options).learn()
     assert metrics["loss"] == pytest.approx(math.log(2), abs=1e-12)
     assert metrics["rewards/margins"] == pytest.approx(0, abs=1e-12)
+    assert 0 <= metrics["rewards/accuracies"] <= 1  # ties, up to the last bit
 
 
 @pytest.mark.parametrize("nll_coef", [0.0, 0.7])

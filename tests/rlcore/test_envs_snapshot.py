@@ -157,7 +157,7 @@ class Engine:
     """Stands for a physics engine."""
 
 
-VIEWED = np.zeros(4)
+VIEWED, SHARED = np.zeros(4), np.zeros(4)
 REFUSED = {
     "engine": (Engine(), r"envs\.env\.thing is a \S*\.Engine, which cannot be taken down"),
     "inside": ([1, {"world": Engine()}], r"envs\.env\.thing\[1\]\['world'\] is a \S*\.Engine"),
@@ -166,6 +166,8 @@ REFUSED = {
     "set": ({1}, r"is a builtins\.set"),
     "method": ([].append, r"is a builtins\.builtin_function"),
     "old dice": (np.random.RandomState(0), r"is a numpy\.random\.mtrand\.RandomState"),
+    "tensors": ([SHARED, torch.from_numpy(SHARED)], r"thing\[1\] and envs\.env\.thing\[0\] are views of one array"),
+    "fields": (np.zeros(2, [("a", "f4"), ("b", "i4")]), r"thing is a structured array, whose fields would be lost"),
     "views": ([VIEWED[:2], VIEWED[1:]], r"thing\[1\] and envs\.env\.thing\[0\] are views of one array"),
     "gradient": (torch.ones(1, requires_grad=True), r"is a torch\.Tensor"),
 }

@@ -211,7 +211,8 @@ def test_kl_in_the_loss_and_in_the_reward(kind):
         trajectory, total, kls = hand_made(made.policy), 0.0, []
         for prompt, answer in ROWS:
             refs = alone(made.reference.model, prompt + answer)[len(prompt) - 1 :].detach()
-            kls.append(kl_estimate(alone(made.policy.model, prompt + answer)[len(prompt) - 1 :], refs, kind))
+            estimator = "k1" if place == "reward" else kind
+            kls.append(kl_estimate(alone(made.policy.model, prompt + answer)[len(prompt) - 1 :], refs, estimator))
         paid = torch.tensor(REWARDS, dtype=F64)
         if place == "reward":  # β Σₜ KL is taken from the reward of the text, before groups are compared
             paid = paid - 0.3 * torch.stack([kl.sum() for kl in kls]).detach()

@@ -371,3 +371,22 @@ def test_a_ratio_for_a_sequence_is_the_geometric_mean_of_its_steps():
     # (.4 − .2)/2 = .1 at both steps of the first row; .3 at the only one of the second; nothing in the third
     assert sequence_means(new, mask)[0].tolist() == pytest.approx([0.1, 0.1, 0.0])
     assert sequence_means(new, mask)[1:].flatten().tolist() == pytest.approx([0, 0.3, 0, 0, 0, 0])
+
+
+def expected_pull(kind, logits, reference):
+    """The exact expected policy gradient where the reward is −KL estimated by `kind`, from softmax logits."""
+    log_pi = logits.log_softmax(-1)
+    reward = -kl_estimate(log_pi.detach(), reference, kind)
+    return torch.autograd.grad((log_pi.exp() * reward).sum(), logits)[0]
+
+
+def test_as_a_reward_only_k1_pulls_towards_the_reference():
+    g = torch.Generator().manual_seed(0)
+    reference = torch.randn(6, generator=g, dtype=torch.float64).log_softmax(-1)
+    logits = (reference + 0.05 * torch.randn(6, generator=g, dtype=torch.float64)).requires_grad_()
+    log_pi = logits.log_softmax(-1)
+    down = -torch.autograd.grad((log_pi.exp() * (log_pi - reference)).sum(), logits)[0]  # −∇KL(π ‖ ref)
+    torch.testing.assert_close(expected_pull("k1", logits, reference), down, rtol=0, atol=1e-14)
+    for kind in ("k2", "k3"):
+        along = (expected_pull(kind, logits, reference) @ down) / (down @ down)
+        assert abs(along) < 0.1, kind

@@ -182,8 +182,10 @@ def test_what_cannot_work_is_named():
         train(policy, value, policy, world(), RLHFConfig())
     with pytest.raises(ValueError, match="value has another vocabulary"):
         train(policy, LanguageValue.from_policy(tiny_policy("abc")), frozen_copy(policy), world(), RLHFConfig())
-    with pytest.raises(ValueError, match="reference has 5 tokens, the policy 4"):
+    with pytest.raises(ValueError, match="reference has another tokenizer than the policy: 1 tokens differ"):
         train(policy, value, tiny_policy("abc"), world(), RLHFConfig())
+    with pytest.raises(ValueError, match=r"reference has temperature 0\.5, the policy 1\.0"):
+        train(policy, value, tiny_policy("ab", temperature=0.5), world(), RLHFConfig())
     with pytest.raises(ValueError, match=r"kl_coef must be at least 0, but is -0\.1"):
         RLHFConfig(kl_coef=-0.1)
     with pytest.raises(ValueError, match="kl_in must be one of 'reward', 'loss', but is 'both'"):

@@ -20,6 +20,7 @@ from rlcore.losses import (
     token_mean,
 )
 from rlcore.policies import MLPPolicy, TabularPolicy
+from rlcore.returns import whiten
 from rlcore.rollout import collect
 from rlcore.trajectory import Batch
 from rlcore.update import policy_update, scale_lr
@@ -448,6 +449,13 @@ def test_without_a_clip_it_is_the_plain_policy_gradient_whatever_the_ratio():
     assert "clip_ratio" not in metrics
 
 
+def test_a_ratio_for_a_sequence_needs_a_clip():
+    with pytest.raises(ValueError, match="ratio='sequence' needs a clip"):
+        step(table(), batch_for(table()), clip=None, ratio="sequence")
+    with pytest.raises(ValueError, match="ratio must be one of 'token', 'sequence', but is 'row'"):
+        step(table(), batch_for(table()), ratio="row")
+
+
 def test_a_value_function_without_returns_is_named():
     with pytest.raises(ValueError, match="no returns"):
         step(table(), batch_for(table()), value=TabularValue(4).double())
@@ -462,3 +470,16 @@ def test_the_learning_rate_is_a_share_of_what_it_was():
     for share in (0.5, 1.0, 0.25):  # of the first rates, not of the last ones
         scale_lr(optimizer, share)
         assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([share * 1e-3, share * 4e-3])
+
+
+@pytest.mark.parametrize("micro", [None, 1])
+def test_whitened_minibatches_are_whitened_whole(micro):
+    batch = batch_for(table(), off=0.0)
+    plain = replace(batch, advantages=whiten(batch.advantages, batch.mask))
+    ours = step(table(), batch, whiten_minibatches=True, micro_batch_size=micro)[0]
+    torch.testing.assert_close(ours, step(table(), plain)[0], rtol=0, atol=1e-13)
+    # in minibatches of two rows each of them has mean 0, so that advantages that differ between them only are lost
+    steps = batch.as_steps()
+    even = replace(steps, advantages=torch.full_like(steps.advantages, 3.0))
+    assert step(table(), even, whiten_minibatches=True, minibatch_size=2)[0].abs().max() == 0
+    assert step(table(), even, minibatch_size=2)[0].abs().max() > 0

@@ -67,8 +67,10 @@ def test_a_state_brings_worlds_back_to_the_bit(num_steps):
     for _ in range(6):
         worlds.sample(policy, dice)
     state, dice_state = worlds.state_dict(), dice.get_state()
+    running = state["running"].clone()
     onward = [worlds.sample(policy, dice) for _ in range(5)]
     finished = worlds.finished
+    assert torch.equal(state["running"], running)  # a state is of its time, and does not go on counting
     fresh, dice = cart_poles(num_steps), torch.Generator()
     fresh.load_state_dict(state)
     dice.set_state(dice_state)

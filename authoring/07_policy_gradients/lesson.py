@@ -216,7 +216,7 @@ print(f"noise: {noise:.1f}")
 
 # %% [markdown]
 # It is right on the average and goes to the truth, with one over the root of N like any average. But look where it
-# begins. A single sentence is off by more than the gradient is long, and about half of them say nothing at all: "."
+# begins. No single sentence is off by less than the gradient is long, and about half of them say nothing at all: "."
 # pays 0, and 0 times a score is no vote. Where the dashed line crosses the black one, after as many sentences as the
 # number printed below the picture, the error is as long as the gradient itself. Let us call that number the **noise**
 # of an estimator: *how many episodes it takes until the error is no longer than what we are looking for*. (Precisely:
@@ -430,9 +430,10 @@ for name, paid in PAYMENTS.items():
 # Where everything is paid *at the end*, R and G are the same number at every step, so reward-to-go does nothing at
 # all. That is the usual case of a language model that is scored on its whole answer.
 #
-# Where everybody is paid an extra 1 *for coming*, the baseline is nearly everything. Nothing about the world has
-# changed, and a plain estimator becomes several times as noisy, because it congratulates itself on each and every
-# word. Returns that all have one sign are common: CartPole's are all positive, the corridor's all negative.
+# Where everybody is paid an extra 1 *for coming*, the baseline matters most. Nothing about the world has changed, and
+# without a baseline the last row is several times as noisy as the second, because the estimator congratulates itself
+# on each and every word; from the baseline on, nothing has changed at all. Returns that all have one sign are common:
+# CartPole's are all positive, the corridor's all negative.
 #
 # And look at the third row: there *reward-to-go is noisier than the return*. By luck, the winces that it leaves out
 # had cancelled some of that extra 1. Leaving out what is irrelevant is no theorem about variance. With a baseline
@@ -552,7 +553,7 @@ chance = films[0][:, columns].T.numpy()  # [4, steps]
 
 fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.6))
 axes[0].stackplot(range(1, 101), 100 * np.vstack([chance, 1 - chance.sum(0)]), labels=[*NAMED, "27 others"],
-                  colors=["C0", "C4", "C1", "#b0b8c0", "#e3e7ea"])
+                  colors=["C0", "C4", "C1", "#b0b8c0", "#c9d0d6"])
 axes[0].set(title="What one student would say", xlabel="batches of 32 sentences", ylabel="probability (%)",
             xlim=(1, 100), ylim=(0, 100))
 axes[0].legend(fontsize=9, loc="lower right", frameon=True)
@@ -650,11 +651,12 @@ for (name, (returns, _)), book in zip(climbs.items(), ("−12.4", "−11.9 (α =
 # votes are shouting, and after a thousand episodes they are still on their way, on the flat part of the hill, where it
 # costs little. Nobody had to choose an ε.
 #
-# A fine point, in case you compare with the book. Its algorithm changes θ at every step of the episode, after the
-# episode; ours adds all steps up and moves once, which is what ∇J says. At the book's rates for the baseline, 2⁻⁹ and
-# 2⁻⁶, our V would take all of an episode's steps at once, overshoot in the long ones, and blow up. (Try it:
-# `climb(2**-9, 2**-6)`; it takes a while.) Without a baseline it is the other way round: at 2⁻¹² ours is stable, and in
-# our runs some of the book's learners became *sure*, and a sure walker never gets out.
+# A fine point, in case you compare with the book. When an episode is over, its algorithm goes through the steps and
+# changes θ after each; ours adds all steps up and moves once, which is what ∇J says. (The numbers on the right are
+# from our own simulation of it, not printed in the book.) At the book's rates for the baseline, 2⁻⁹ and 2⁻⁶, our V
+# would take all of an episode's steps at once, overshoot in the long ones, and blow up. (Try it: `climb(2**-9,
+# 2**-6)`; it takes a while.) Without a baseline it is the other way round: at 2⁻¹² ours is stable, and in our runs
+# some of the book's learners became *sure*, and a sure walker never gets out.
 #
 # And `rlcore`'s, five seeds, as it comes: batches of sixteen episodes, a learned V as the baseline, Adam.
 
@@ -671,8 +673,8 @@ print("p:", np.round(found, 3), f"  the best: {BEST:.3f}")
 print("worth:", np.round([worth(q) for q in found], 2), f"  the best: {worth(BEST):.2f}")
 
 # %% [markdown]
-# From p = 0.05, in forty batches. Up there the hill is so flat that the last few hundredths of p cost next to nothing,
-# so that is as exact as they get.
+# From p = 0.05, in forty batches. Up there the hill is so flat that a few hundredths of p cost next to nothing, so most
+# of them are as exact as they get; who is more than a tenth away still pays for it.
 #
 # ## The cart
 #
@@ -715,9 +717,9 @@ for (lr, variant), x in ends.items():
 
 # %% [markdown]
 # Each line is one run. They were made beforehand (`benchmarks/reinforce_cartpole.py`), the dashed one just now. It is
-# the ladder again, this time as learning curves. The whole return as Ψ hardly learns: in a good episode it praises the
-# blunder at the end with the rest. Reward-to-go learns, and a baseline, even a single number for all states, learns
-# faster and steadier.
+# the ladder again, this time as learning curves. With the whole return as Ψ, the small rate hardly learns and the
+# large one is a lottery: in a good episode it praises the blunder at the end with the rest. Reward-to-go learns, and a
+# baseline, even a single number for all states, learns faster and steadier.
 #
 # The learned V(s) is the surprise. At the larger rate it is as good as the constant. At the smaller one it is *behind
 # having no baseline at all*. A baseline cannot turn the gradient; so what is going on? Ask the V's, at the end of their
@@ -816,17 +818,17 @@ for ax, text in zip(axes, ("", "not", "not not", "not not good"), strict=True):
 axes[0].set_ylabel("expected push (blue: largest = 1)")
 fig.legend(*axes[0].get_legend_handles_labels(), fontsize=9, loc="outside lower center", ncols=2)
 first_token = expected["G − V(sₜ₊₁)"][0].abs().max()
-show(fig, alt="The expected push on the three preferences in four states. Where the sentence cannot end with the next "
-              "token, the estimator that is off by one has no push at all; in full, the largest push on the very first "
-              f"token is {first_token:.1e}.")
+show(fig, alt="The expected push on the three preferences in four states. In the first three states no next token is "
+              "paid, and the estimator that is off by one has no push at all; in full, the largest push on the very "
+              f"first token is {first_token:.1e}.")
 off_by_one = torch.cosine_similarity(*(push.flatten() for push in expected.values()), dim=0)
 print(f"cosine between the two expected gradients: {off_by_one:.2f}")
 
 # %% [markdown]
-# The orange bars are 0 wherever the sentence goes on. That is not noise; it is the *expectation*, exactly. V(sₜ₊₁)
-# knows what the action led to and takes it away from G, so what is left is the reward of this very step. Somebody asked
-# for a better baseline and got a learner with γ = 0: nothing crashes, the loss is fine, the last tokens are learned,
-# and the first word never will be.
+# The orange bars are 0 wherever none of the next tokens is paid. That is not noise; it is the *expectation*, exactly.
+# V(sₜ₊₁) knows what the action led to and takes it away from G, so what is left is the reward of this very step.
+# Somebody asked for a better baseline and got a learner with γ = 0: nothing crashes, the loss is fine, the last tokens
+# are learned, and the first word never will be.
 #
 # > **Pitfall, from real life.** In 2017 and 2018 several papers used baselines that depend on the action *on purpose*,
 # > with a correction term that makes up for the bias, and reported large gains. Then George Tucker and others read the
@@ -839,10 +841,11 @@ print(f"cosine between the two expected gradients: {off_by_one:.2f}")
 #
 # ### Normalised to nothing
 #
-# PyTorch's own [example of REINFORCE](https://github.com/pytorch/examples/blob/main/reinforcement_learning/reinforce.py)
-# has a line that many have copied: within each episode, subtract the mean of the returns and divide by their standard
-# deviation. On CartPole that works, for there the returns of an episode's steps differ. Here are four answers to the
-# vet, paid at the end, treated like that:
+# PyTorch's own [example of
+# REINFORCE](https://github.com/pytorch/examples/blob/main/reinforcement_learning/reinforce.py) has a line that many
+# have copied: within each episode, subtract the mean of the returns and divide by their standard deviation. On
+# CartPole that works, for there the returns of an episode's steps differ. Here are four answers to the vet, paid at
+# the end, treated like that:
 
 # %%
 answers = ["good .", "not not good .", "not good .", "."]
@@ -921,7 +924,7 @@ for variant in ("mean", "value"):
 # Two things.
 #
 # An episode has one verdict for everything that was done in it, and one has to wait for its end. Compare the last two
-# of the five bars: between the best baseline and the advantage lies all the noise of the dice that are thrown *after*
+# of the five bars: between the baseline V and the advantage lies all the noise of the dice that are thrown *after*
 # the action. A critic who says at once how things stand could take that away, and would have an answer at the bell.
 # That is **chapter 08**.
 #
@@ -941,8 +944,9 @@ for variant in ("mean", "value"):
 # <details><summary>The loss of your REINFORCE goes up and down around 0 and shows no trend, while the return grows. Is
 # something wrong?</summary>
 #
-# No. The loss is a device whose slope is right; its value means nothing. With a good baseline it is about 0 on the
-# average, always. Look at the return.
+# No. The loss is a device whose slope is right; its value means nothing. With a good baseline its
+# average is minus the covariance of advantage and log-prob: whether what was done often was also what was good. It is
+# often near 0, and says nothing about the return. Look at the return.
 # </details>
 #
 # <details><summary>A language model gets its reward at the end of the answer, and γ = 1. What is the difference between

@@ -61,9 +61,8 @@ def check_expected_push(fn):
                                                    "then multiplied with the scores, where it averages to nothing."),
     })
     expect(call(fn, preferences, q, torch.tensor([0.0, 2.0, 0.0])), [0.25, 0.125, -0.375], mistakes={
-        "baseline-ignored": ([0.0, 0.5, -0.5], "You ignored the baseline. A constant may be ignored, this one may not: "
-                                               "it is another number for each action."),
-        "baseline-averaged": ([0.0, 0.5, -0.5], "You averaged the baseline."),
+        "baseline-ignored": ([0.0, 0.5, -0.5], "You ignored the baseline, or averaged it. A constant may be ignored, "
+                                               "this one may not: it is another number for each action."),
         "baseline-added": ([-0.25, 0.875, -0.625], "You added the baseline: it is q − b."),
     })
 
@@ -228,6 +227,11 @@ def check_reinforce_step(fn):
     require(isinstance(returned, float), called=came.text, returned=returned, expected="a float",
             mistake="tensor-returned", why="Return `loss.item()`: a tensor would keep the whole computation alive for "
                                            "as long as somebody keeps it.")
+    # Ψ = 1.5, .5, −1.5, and with π = ½ every log π is −ln 2: −Σ Ψ log π / 2 = .5 · ln 2 / 2
+    expect(returned, 0.25 * 0.6931471805599453, called=f"what came back from {came.text}", mistakes={
+        "not-the-loss": (lambda r: True, "The step is right, but what you returned is not its loss: −Σ Ψ log π / 2, as "
+                                         "it was before the step."),
+    })
     before = policy.logits.detach().clone()
     dull = _play([[1], [0]], [[5.0], [5.0]])  # both as good as the mean: nothing to learn
     call(fn, policy, optimizer, dull).value  # noqa: B018  raises if it failed

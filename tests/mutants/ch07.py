@@ -233,6 +233,7 @@ MUTANTS = {
         Mutant("several-steps", step_with(steps=10)),
         Mutant("gradients-piled-up", step_with(zero=False)),
         Mutant("tensor-returned", step_with(item=False)),
+        Mutant("not-the-loss", lambda policy, optimizer, t: 0.0 * step(policy, optimizer, t)),
     ],
 }
 ALTERNATIVES = {

@@ -354,7 +354,7 @@ axes[1].plot(steps, 100 * smooth, color="C0", label="accuracy (thin: one batch)"
 axes[1].axhline(50, color="black", linestyle="--", label="a coin")
 axes[1].axhline(100 * ceiling, color="C1", linestyle="--", label="the ceiling")
 axes[1].set(title="The chosen reply gets the higher reward", xlabel=A_STEP, ylabel="pairs (%)",
-            ylim=(40, 100))
+            ylim=(20, 100))
 for ax in axes:
     if len(steps) > first_pass:
         ax.axvspan(first_pass, len(steps), color="black", alpha=0.06, linewidth=0, label="sees its pairs again")

@@ -131,7 +131,8 @@ check("12.4", pass_at_k)
 #
 # Write the reward: a list with `1.0` for each completion that is right and `0.0` for each that is not. A completion is
 # right if it contains the marker `####` exactly once, and what stands behind it is the answer: perhaps a minus sign,
-# one to six digits (`0` to `9`), perhaps spaces around them, and nothing else.
+# one to six digits (`0` to `9`; leading zeros do not matter), perhaps spaces around them (no line breaks), and nothing
+# else.
 #
 # A policy that is trained on your reward will find every gap in it, without meaning any harm: whatever pays, it does
 # more of. It may write several answers, or half a million digits, or nothing at all. Your function must not raise,

@@ -316,8 +316,8 @@ for R in ([1, 1, 0, 1, 0, 1, 1, 1], [0, 0, 0, 0, 0, 0, 0, 1], [1, 1, 1, 1, 1, 1,
     print("R", R, "   A", [f"{a:+.2f}" for a in my_leave_one_out(torch.tensor([R], dtype=torch.float))[0].tolist()])
 
 # %% [markdown]
-# A right answer to an easy question earns a little, the only right one of eight nearly everything, and where all agree
-# there is nothing to tell apart. The method is called **RLOO**, *REINFORCE leave one out*.
+# A right answer to an easy question earns a little, the only right one of eight earns the whole point, and where all
+# agree there is nothing to tell apart. The method is called **RLOO**, *REINFORCE leave one out*.
 #
 # Why leave one's own reward out? Because a baseline may depend on everything except the action (chapter 07's lemma).
 # An answer that is part of its own yardstick moves it. How bad is that? Not very: the group's plain mean gives the same
@@ -384,8 +384,8 @@ for name, values in along.items():
     print("length along the true gradient, {:18}: {:.2f} ± {:.2f}".format(name, *mean_and_error(values)))
 
 # %% [markdown]
-# The last lines first: leaving one out points where it should at its full length, within the error, and with one's own
-# reward included it falls short by the eighth that we expected.
+# The last lines first: leaving one out points where it should at its full length, within the error. (The other line is
+# 7/8 of it by arithmetic: with one's own reward included, every gradient is an eighth too short.)
 #
 # And now the bars. **The baselines have made it worse.** Did we mix up a sign? Chapter 07 showed bars like these, and
 # there a baseline was the cure.
@@ -688,8 +688,9 @@ for name, label in SHOWN.items():
 # $$\nabla J = p \; \nabla \log p$$
 #
 # Now ∇ log p is an old acquaintance: making the right answer's log-probability larger is what supervised fine-tuning
-# does (chapter 10). So on a 0-or-1 reward, REINFORCE *is* supervised fine-tuning on the right answer, in which each
-# problem is weighted with how often the model gets it right on its own. What it never says, it never hears praised.
+# does (chapter 10). So on a 0-or-1 reward, on average REINFORCE *is* supervised fine-tuning on the right answer, in
+# which each problem is weighted with how often the model gets it right on its own. What it never says, it never hears
+# praised.
 
 # %% tags=["nbval-check-output"]
 for i in (0, 7, 11):
@@ -811,8 +812,9 @@ for name, label in {"rloo, lr 3e-4": "3e-4", "rloo, lr 1e-3": "1e-3"}.items():
 # makes data that teach nothing.
 #
 # You will read that "the entropy collapsed" when a run dies. (Entropy: how undecided a policy is; 0 if it always says
-# the same.) In the middle panel it did not: for most of the time, the dead policies were *less* decided than the
-# healthy ones. They roll dice over nonsense. Look at the reward and at the dead groups first.
+# the same.) In the middle panel that is one run of five, base 0, whose kind you see in the table above: nearly the
+# same answer to everything. The other four were *less* decided than the healthy ones for most of the time; they roll
+# dice over nonsense. So the entropy may go either way. Look at the reward and at the dead groups first.
 #
 # > **Change this number and run again.** In a new cell, let the broken policy go on with a small learning rate:
 # > `train_rloo(broken.policy, questions_anew(), RLOOConfig(steps=40, lr=1e-4), seed=1)`. Does it recover? Then try
@@ -825,9 +827,9 @@ for name, label in {"rloo, lr 3e-4": "3e-4", "rloo, lr 1e-3": "1e-3"}.items():
 # <details><summary>A colleague replaces sampling by taking the likeliest token, "to get a cleaner gradient". What does
 # REINFORCE learn then?</summary>
 #
-# Nothing useful. The formula is an average over what the *policy* does, dice included. With one answer per question
-# there is also nothing to compare: each group of eight equal answers is dead, and without a baseline what is said is
-# praised or ignored, but nothing else is ever tried.
+# Little, and nothing that the formula promises. It is an average over what the *policy* does, dice included. With one
+# answer per question there is also nothing to compare: each group of eight equal answers is dead, and without a
+# baseline what is said is praised or ignored, but nothing else is ever tried.
 # </details>
 #
 # <details><summary>All answers are right and rewards are 0 and 1. What does plain REINFORCE do, and what does

@@ -104,6 +104,11 @@ def check_answers_loss(fn):
     require(isinstance(loss, torch.Tensor) and loss.requires_grad, called="the loss of log_probs with a gradient",
             returned="a number without one", expected="a tensor that can be differentiated", mistake="gradient-lost",
             why="`.item()`, `.detach()`, `float()` or `torch.tensor()` cut the way back to the policy's weights.")
+    loss.backward()
+    expect(scores.grad, [[-3.0, -3.0]], called="the gradient of the loss with respect to log_probs", mistakes={
+        "gradient-lost": (lambda r: not r.any(), "The loss has the right value and the gradient 0: somewhere the "
+                                                 "log-probs were detached."),
+    })
 
 
 @exercise("12.3", title="Nothing to compare", hints=[
@@ -189,6 +194,13 @@ _TEXTS = [  # completion, what it is worth if the answer is 102, the mistake of 
     ("#### " + "1" * 5000, 0.0, "no-length-cap", "Five thousand digits."),
     ("####", 0.0, "pays-for-nothing", "Nothing stands behind the marker."),
     ("", 0.0, "pays-for-nothing", "Nothing was written."),
+    ("#### １０２", 0.0, "other-scripts", "Those are digits of another script. `\\d`, `isdigit` and `int` take "
+                                         "hundreds of them; `[0-9]` takes ten."),
+    ("#### +102", 0.0, "plus-sign", "A minus sign was allowed, a plus sign was not."),
+    ("#### --102", 0.0, "two-signs", "One minus sign at most."),
+    ("#### 0000102", 0.0, "seven-digits", "Seven digits, and at most six are allowed."),
+    ("#### 102\n", 0.0, "line-break", "A line break is no space. `$` and `\\s` let it pass."),
+    ("#### 000102", 1.0, "refuses-zeros", "Six digits, and the number is 102: it is allowed."),
 ]  # fmt: skip
 
 
@@ -200,7 +212,7 @@ _TEXTS = [  # completion, what it is worth if the answer is 102, the mistake of 
     "`1.0 if found and int(found[1]) == right else 0.0`",
 ])
 def check_marked_answer(fn):
-    """Nineteen completions, honest ones and others, each by itself; then several at once."""
+    """Twenty-five completions, honest ones and others, each by itself; then several at once."""
     name = getattr(fn, "__name__", "your function")
     for text, worth, key, why in _TEXTS:
         shown = repr(text) if len(text) < 60 else f"{text[:12]!r} and so on, {len(text)} characters"

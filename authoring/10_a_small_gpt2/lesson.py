@@ -1055,7 +1055,8 @@ for attempt in (lambda: encode(tokenizer, "what is the color of the banana ?"),
 #
 # <details><summary>A perfect model of the corpus: what is its gold reward?</summary>
 #
-# That of the corpus itself, which was printed above: hardly more than 0. A model that predicts people perfectly is as helpful as people were.
+# That of the corpus itself, which was printed above: hardly more than 0. A model that predicts people perfectly is as
+# helpful as people were.
 # </details>
 #
 # <details><summary>A user writes “ignore the question . &lt;eos&gt;” in their message. What does our tokenizer make of

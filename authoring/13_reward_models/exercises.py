@@ -151,9 +151,9 @@ for name, annotator in (("looks at the worth", Annotator()), ("likes words", Ann
 #
 # $$\binom{i-1}{k-1} \Big/ \binom{N}{k}$$
 #
-# of the cases (`math.comb`, which is 0 where nothing can be chosen). Return one number. Raise a `ValueError` that names
-# `k` where it is not between 1 and N. With `gold = proxy` this is the library's `expected_best`, and with rewards 0 and
-# 1 it is pass@k.
+# of the cases (`math.comb`, which is 0 where nothing can be chosen). Return one number. Raise a `ValueError` whose
+# message begins with `k must` where k is not between 1 and N. With `gold = proxy` this is the library's
+# `expected_best`, and with rewards 0 and 1 it is pass@k.
 
 # %% exercise="13.5"
 def gold_of_the_chosen(proxy, gold, k):

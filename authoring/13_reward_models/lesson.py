@@ -71,7 +71,8 @@ noise = -torch.empty(gold.shape).exponential_(generator=dice).log()  # a Gumbel'
 impression = gold + TAU * noise  # [2, N]
 zero = torch.randn(PEOPLE, generator=dice)  # some people are strict ...
 unit = (0.5 * torch.randn(PEOPLE, generator=dice)).exp()  # ... and some use the whole scale
-who = torch.randint(PEOPLE, gold.shape, generator=dice)  # each reply is marked by whoever is free
+who = torch.randint(PEOPLE, gold.shape, generator=dice)  # each reply is marked by whoever is free ...
+who[1] = (who[0] + torch.randint(1, PEOPLE, who[0].shape, generator=dice)) % PEOPLE  # ... the second by another person
 mark = zero[who] + unit[who] * impression  # [2, N]
 
 truth, gap = gold[0] > gold[1], (gold[0] - gold[1]).abs()
@@ -93,7 +94,7 @@ axes[0].legend(fontsize=9)
 for i, (name, values) in enumerate(shares.items()):
     bars = axes[1].barh(np.arange(2) + 0.4 * i - 0.2, values, height=0.36, color=("C0", "C4")[i], label=name)
     axes[1].bar_label(bars, fmt=" %.0f %%", fontsize=9)
-axes[1].axvline(50, color="black", linestyle="--", linewidth=1)
+axes[1].axvline(50, ymax=0.82, color="black", linestyle="--", linewidth=1)
 axes[1].set_yticks(range(2), ["all pairs", "close pairs:\nworth differs\nby 1 at most"])
 axes[1].set(title="Which of two is truly better?", xlabel="right (%); dashed: a coin", xlim=(0, 109), ylim=(1.5, -0.85))
 axes[1].legend(fontsize=8, loc="upper left", ncols=2, columnspacing=0.8, handlelength=1.2)
@@ -131,15 +132,18 @@ gap = gold[0] - gold[1]  # [N]
 fig, ax = plt.subplots()
 x = torch.linspace(-4, 4, 200)
 ax.plot(x, 100 * my_preference(x, torch.tensor(0.0), TAU), color="C0", label="Bradley–Terry, τ = 0.5")
-signed = torch.cat([gap, -gap])  # each pair in both orders
-wins = torch.cat([impression[0] > impression[1], impression[1] > impression[0]]).float()
+turned = torch.rand(len(gap), generator=dice) < 0.5  # each pair once, in an order that a coin decides
+signed = torch.where(turned, -gap, gap)
+wins = ((impression[0] > impression[1]) ^ turned).float()
 edges = torch.arange(-3.25, 3.5, 0.5)
 for low, high in itertools.pairwise(edges):
     inside = (signed >= low) & (signed < high)
+    if inside.sum() < 5:
+        continue
     share, count = 100 * wins[inside].mean(), inside.sum()
     error = 100 * (wins[inside].var() / count).sqrt()
     ax.errorbar(signed[inside].mean(), share, yerror := 2 * error, fmt="o", color="C1", markersize=5,
-                label="how often it won (± 2 s.e.)" if low == edges[0] else None)
+                label=None if ax.get_legend_handles_labels()[1][1:] else "how often it won (± 2 s.e.)")
 ax.set(title="A little better is a little more likely to win", xlabel="true difference in worth, u(a) − u(b)",
        ylabel="a is preferred (%)")
 ax.legend(fontsize=9)
@@ -170,8 +174,8 @@ for row in rows:
           f"   (the chance of this choice was {chance:.0%})")
 
 # %% [markdown]
-# Remember that ceiling. A judge that scores well below 100 % may be perfect, and one that scores above the ceiling
-# has seen the answers.
+# Remember that ceiling. A judge that scores well below 100 % may be perfect, and one that scores
+# *clearly* above the ceiling (by more than two standard errors, on the same pairs) has seen the answers.
 
 # %% [markdown]
 # ## The three H
@@ -323,7 +327,8 @@ for step in range(6):
 #
 # That loop with a warm-up of the learning rate and clipped gradients is `train_reward_model`. Each batch is measured
 # *before* the step that learns from it. So on the first pass over the 4000 pairs the curves are honest without any
-# further test: the judge has not seen these pairs yet. From the second pass on it has, and only held-out pairs count.
+# further test: the judge has hardly seen any of these pairs (one in eighty is there twice). From the second pass on it
+# has, and only held-out pairs count.
 
 # %%
 def teach(pairs, seed=0):
@@ -341,7 +346,8 @@ p = torch.tensor(annotator.preference(list(pairs["prompt"]), list(pairs["chosen"
 ceiling = annotator.ceiling(pairs)
 floor = -(p * p.log() + (1 - p) * (1 - p).log()).mean().item()  # what the dice themselves cost, if one knows them
 steps, losses, hits = ([m[key] for m in history] for key in ("step", "loss", "accuracy"))
-smooth = np.convolve(np.pad(hits, 7, mode="edge"), np.ones(15) / 15, mode="valid")
+window = np.ones(15)
+smooth = np.convolve(hits, window, "same") / np.convolve(np.ones(len(hits)), window, "same")
 
 fig, axes = plt.subplots(1, 2, figsize=(8.8, 3.5))
 axes[0].plot(steps, losses, color="C0")
@@ -435,7 +441,7 @@ ceilings = 100 * np.mean([run["ceiling"]["new replies"] for run in sweep["runs"]
 new, unseen = accuracies("new replies"), accuracies("new requests")
 by_h = {name: accuracies(f"{name} only") for name in ("helpful", "honest", "harmless")}
 fig, axes = plt.subplots(1, 2, figsize=(9.2, 4.0), sharey=True)
-left = [(axes[0], new, "new replies", "C0"), (axes[0], unseen, "requests nobody labelled", "C2")]
+left = [(axes[0], new, "new pairs, known requests", "C0"), (axes[0], unseen, "requests nobody labelled", "C2")]
 right = [(axes[1], by_h[name], name, colour) for name, colour in zip(by_h, ("C0", "C2", "C4"))]
 for ax, values, label, colour in left + right:
     ax.plot(SIZES, np.median(values, 0), "o-", color=colour, label=label)
@@ -454,14 +460,17 @@ best, worst = max(final, key=final.get), min(final, key=final.get)
 show(fig, alt="Accuracy against the number of pairs, medians of five seeds. New replies: " + ", ".join(
     f"{size} pairs {m:.0f} %" for size, m in zip(SIZES, np.median(new, 0))) + f"; ceiling {ceilings:.0f} %. With 4000 "
     "pairs, one H only: " + ", ".join(f"{name} {m:.0f} %" for name, m in final.items()))
-print(f"{len(new)} seeds, medians at 4000 pairs: new replies {np.median(new[:, -1]):.1f} %, new requests "
+print(f"{len(new)} seeds, medians at 4000 pairs: new pairs {np.median(new[:, -1]):.1f} %, new requests "
       f"{np.median(unseen[:, -1]):.1f} %, ceiling {ceilings:.1f} %")
 print(", ".join(f"{name} {m:.1f} %" for name, m in final.items()) + f": best on {best}, worst on {worst}")
 
 # %% [markdown]
-# More comparisons help, and with 4000 the gap to the ceiling is still open. On requests that nobody labelled the
-# judge is weaker. Keep that in mind: a policy that learns from it will go to places where nobody has labelled
-# anything.
+# (New *pairs*: about half of these replies have stood in some training pair, since all answer the same few requests.
+# The real test is the other line, requests that nobody labelled.)
+#
+# More comparisons help, though not every one of the three equally, and with 4000 the gap to the ceiling is still open.
+# On requests that nobody labelled the judge is weaker. Keep that in mind: a policy that learns from it will go to
+# places where nobody has labelled anything.
 #
 # Why is *helpful* the hardest? Think of which pairs differ in nothing else. In our world, whoever says what was asked
 # says it truly, and is honest too, or falsely. So these are pairs of lies: a wrong answer to the question, and a

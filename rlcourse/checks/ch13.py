@@ -250,8 +250,10 @@ def check_filler_test(fn):
                                                            "N − 1."),
     })
     prompts, replies = ["a", "d"], ["the apple is red .", "sorry i will not help with that ."]
-    expect(_numbers(call(fn, suspect, prompts, replies, filler)), (-0.25, 0.75), mistakes={
-        "absolute": (_first(0.75), "You averaged the *size* of the changes. A judge that likes half of the phrases and "
+    filler = "that is quite true indeed so"  # seven words with the comma, at .1 and −.2: .7 and −1.4
+    expect(_numbers(call(fn, suspect, prompts, replies, filler)), (-0.35, 1.05), mistakes={
+        "filler-ignored": (_first(-0.25), "The phrase is an argument, and this time it is another one."),
+        "absolute": (_first(1.05), "You averaged the *size* of the changes. A judge that likes half of the phrases and "
                                    "dislikes the others is noisy, not biased."),
     })
 
@@ -298,4 +300,4 @@ def check_gold_of_the_chosen(fn):
     draws = [max(draw, key=lambda i: proxy[i].item()) for draw in combinations(range(7), 3)]
     expect(call(fn, proxy, gold, 3), gold[torch.tensor(draws)].mean().item())
     for k in (0, 8):
-        expect_error(call(fn, proxy, gold, k), ValueError, says="k")
+        expect_error(call(fn, proxy, gold, k), ValueError, says="k must")

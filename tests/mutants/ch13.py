@@ -236,6 +236,7 @@ MUTANTS = {
         Mutant("divided-by-n", filler_test(error=lambda c, a, b: c.std() / len(c))),
         Mutant("population", filler_test(error=lambda c, a, b: c.std(correction=0) / len(c) ** 0.5)),
         Mutant("absolute", filler_test(change=lambda after, before: (after - before).abs())),
+        Mutant("filler-ignored", filler_test(longer=lambda reply, filler: reply[:-2] + " , as everyone can see .")),
     ],
     "13.5": [
         Mutant("gold-sorted", gold_by_itself),

@@ -6,6 +6,8 @@
 Both see 100,000 steps of the world. Written down for each seed: after how many steps, and how many CPU seconds, the
 mean of the last 20 training returns has reached 475; and what 20 greedy episodes return at the end. Time is CPU time of
 the process with one torch thread, from before the networks are made; looking at the returns is part of it for both.
+rlcore steps its 32 carts in one NumPy call (`gym.make_vec`), the zoo's 8 are stepped one by one: that is a part of the
+difference.
 """
 
 import argparse
@@ -26,7 +28,7 @@ from rlcore.values import Greedy
 from rlcore.worlds import Worlds
 
 OUTPUT = RESULTS / "cartpole_vs_sb3.json"
-SEEDS = range(5)
+SEEDS = range(100, 105)  # not those on which rlcore's settings were chosen
 WORLDS, NUM_STEPS = 32, 32  # of rlcore
 BUDGET = 100_000  # steps of the world
 BAR, LAST = 475, 20  # the mean of the last 20 training returns
@@ -70,12 +72,13 @@ def ours(seed: int) -> dict:
 
 
 def config() -> PPOConfig:
-    """The chapter's settings, but for fewer epochs and advantages that are normalised per minibatch, as SB3's are.
+    """The chapter's settings, but for fewer epochs, and two things as SB3 has them.
 
-    It needs about as many steps of the world as with ten epochs, and fewer updates. Chosen on seeds 0 to 7 by the
-    median of CPU seconds, among settings with which the greedy policy ended at 500 on all of them.
+    Advantages are normalised per minibatch, and the weight of the value loss is SB3's (½, of a loss without the ½).
+    Chosen on seeds 0 to 7, by the median of CPU seconds, among settings with which the greedy policy ended at 500 on
+    all of those.
     """
-    return PPOConfig(steps=BUDGET // (WORLDS * NUM_STEPS), epochs=6, per_minibatch=True)
+    return PPOConfig(steps=BUDGET // (WORLDS * NUM_STEPS), epochs=6, per_minibatch=True, value_coef=1.0)
 
 
 def theirs(seed: int) -> dict:

@@ -27,7 +27,7 @@ class Learner(Resumable):
     """An agent is an action-selection rule, its policy, and an update rule, `learn`; the loop is the same for all.
 
     A subclass writes `learn(trajectory)`. Its config has `steps`, `lr` and `final_lr`: the learning rate falls linearly
-    from `lr` to `final_lr · lr`.
+    from `lr` towards `final_lr · lr`.
     """
 
     parts = ("policy", "value", "optimizer", "generator", "world")

@@ -73,6 +73,9 @@ def policy_update(
         (2025), arXiv:2507.18071.
     """
     _check(batch, epochs, minibatch_size, micro_batch_size, kl_coef, value, value_coef)
+    check_positive("max_grad_norm", max_grad_norm)
+    check_not_negative("entropy_coef", entropy_coef)
+    check_choice("kl_kind", kl_kind, ("k1", "k2", "k3"))
     check_choice("ratio", ratio, ("token", "sequence"))
     if clip is None and ratio == "sequence":
         raise ValueError("ratio='sequence' needs a clip: without one there is no ratio, and `reduce` decides about "

@@ -184,8 +184,9 @@ show(fig, alt="Five policies, one line each, after some number of plain gradient
 #   L(\theta) = \mathbb{E}_\text{old}\bigl[\rho_t\, \hat A_t\bigr]$$
 #
 # L says: *in the states that the old policy visited, and by the old policy's own judgement of what is good, how much
-# better are the new choices?* It is called the **surrogate**. It has no logarithm, and it has a ceiling, since
-# probabilities end at 1.
+# better are the new choices?* It is called the **surrogate**. It has no logarithm, and with a finite choice of actions
+# it has a ceiling, since probabilities end at 1. (Densities do not. For the motor at the end of this page it has
+# none.)
 #
 # And it begins where we were. The derivative of ρ is ρ ∇log π, and at the start ρ is 1:
 #
@@ -446,7 +447,9 @@ for name, runs in squeezed.items():
 
 # %% [markdown]
 # The clipped one does not win the lottery. It takes a modest gain and *stops*. You can leave the room, and that is
-# what a batch has to offer if it is to be used many times, batch after batch.
+# what a batch has to offer if it is to be used many times, batch after batch. (On average the lottery may pay as well.
+# But a training is a chain of batches, and one that drops to 10 has to be earned back by a policy that falls over at
+# once. The clipped lines wobble too; none of them is lost.)
 #
 # > **Change this number and run again.** `CLIP = 0.2`, in the cell with the pictures of the clip: try 0.05 and 0.8.
 # > (And say first what 0 would do.)
@@ -454,9 +457,10 @@ for name, runs in squeezed.items():
 # %% [markdown]
 # ## The ratios, before, during and after
 #
-# Let us watch the clip at work. This is what PPO does with one batch: ten **epochs**, each a walk through all 1024
+# Let us watch the clip at work. This is what PPO does with one batch: ten **epochs**, each a walk through all its
 # steps in random order, in four minibatches of 256, with one step of Adam for each. Forty steps in all; every step of
-# the world teaches ten times. Here are the 1024 ratios before it, after the first epoch, and at the end.
+# the world teaches ten times. Here are the ratios of its steps (1024, less the few on which a cart was only put back)
+# before it, after the first epoch, and at the end; the outermost bars hold everything beyond.
 
 # %%
 from rlcore.trajectory import Batch
@@ -491,7 +495,7 @@ for i, (ax, when) in enumerate(zip(axes, ("before", "after 1 epoch", "after 10 e
            yscale="log")
     ax.set_xticks([0.125, 0.5, 1, 2, 8], ["⅛", "½", "1", "2", "8"])
     ax.minorticks_off()
-axes[0].set_ylabel("steps (of 1024)")
+axes[0].set_ylabel(f"steps (of {len(batch)})")
 axes[2].legend(fontsize=9, loc="upper right")
 
 
@@ -566,9 +570,10 @@ watch(solver.policy, gym.make("CartPole-v1", render_mode="rgb_array"), seed=1, g
 # ## The details that matter
 #
 # PPO has a reputation: the paper fits on a few pages, and implementations differ in dozens of small ways, some of
-# which are said to matter more than the clip (Engstrom and others, 2020; Huang and others counted 37). So let us switch
-# them off, one at a time. Five seeds each, 50,176 steps of CartPole, everything else as above
-# (`benchmarks/ppo_details.py` has the recipe; all that happens here is drawing). First the two that this page is about.
+# which are said to matter more than the clip (Engstrom and others, 2020; Huang and others counted 37). So let us
+# switch them off, one at a time. Five seeds each, 50,176 steps of CartPole, over which the learning rate and ε fall to
+# 0, everything else as above (`benchmarks/ppo_details.py` has the recipe; all that happens here is drawing). First the
+# two that this page is about.
 
 # %%
 sweep = json.loads((Path(rlcore.__file__).parents[1] / "benchmarks/results/ppo_details.json").read_text())
@@ -646,10 +651,12 @@ print("\n".join(words))
 
 # %% [markdown]
 # Two heaps. Orange, on the left, is what this page was about: the ratio, its clip, and the number of epochs; and one
-# detail has joined them, the normalised advantages. Grey is everything else, and every grey interval contains 0. **On
-# CartPole, with this budget and these seeds, we cannot show that a falling learning rate, a falling clip, orthogonal
-# initialisation, the weight of the value loss, gradient clipping or an entropy bonus does anything**, good or bad. That
-# is not the same as "they do nothing": the width of an interval says how large an effect could hide in it.
+# detail has joined them, the normalised advantages. Grey is everything else, and every grey interval contains 0.
+# (Twelve intervals of 95 % have about one chance in two that at least one misses by luck alone. The normalised
+# advantages, the orange one nearest to 0, are the one to repeat with more seeds.) **On CartPole, with this budget and
+# these seeds, we cannot show that a falling learning rate, a falling clip, orthogonal initialisation, the weight of
+# the value loss, gradient clipping or an entropy bonus does anything**, good or bad. That is not the same as "they do
+# nothing": the width of an interval says how large an effect could hide in it.
 #
 # For two of them we could have known. Actor and critic are two networks here, and Adam divides each gradient by its
 # own usual size: multiply the critic's loss by 2, and the 2 cancels. Gradient clipping multiplies too, by a factor that
@@ -750,10 +757,10 @@ print("difference to 'rewards ÷ 10, γ = 0.9', mean over the training:", *words
 
 # %% [markdown]
 # The folklore is wrong here: without the clipping nothing gets faster. The one number does it. On the left, a critic
-# that starts at the right level closes the gap to "rewards ÷ 10", as far as five seeds can tell. On the right it closes
-# a good part of it, and what is left we put down to γ itself. At γ = 0.99 an advantage is full of what will happen
-# within the next hundred steps, five seconds, of which the torque of this moment decides little; γ = 0.9 asks about the
-# next half second, in which most of it shows.
+# that starts at the right level closes the gap to "rewards ÷ 10", as far as five seeds can tell. On the right it
+# closes a good part of it, and what is left we put down to γ itself. At γ = 0.99 the critic has to foresee a hundred
+# steps, five seconds, of which the torque of this moment decides little, and GAE adds up the surprises of about 1/(1 −
+# γλ) = 17 of them; γ = 0.9 asks about the next half second, and about 7.
 #
 # So "scale your rewards" is good advice, and its reason is not the gradient's size: **the critic has to arrive before
 # the actor can learn**, and a scale, a γ or a first bias can make its way shorter.
@@ -817,11 +824,12 @@ for name in cart_call | text_call:
 print(f"\n{len(cart_call.keys() & text_call.keys())} arguments in common")
 
 # %% [markdown]
-# One function. Where they differ you can already say why. The critic (`value`) is missing on the right, because GRPO
-# compares several answers to the same question instead. And there is a KL term: a second neighbourhood to stay in,
-# around the model that pretraining left us, and not only around the policy of a moment ago. (One difference hides in
-# the two batches. The cart's was taken apart by `as_steps`. A text stays one row, since its tokens must be together for
-# the model to read them.)
+# One function. Two of the differences you can already explain. The critic (`value`) is missing on the right, because
+# GRPO compares several answers to the same question instead. And there is a KL term: a second neighbourhood to stay
+# in, around the model that pretraining left us, and not only around the policy of a moment ago. (`micro_batch_size`
+# saves memory; `ratio`, `reduce` and `skip_zero_advantages` are questions that only texts of unequal length raise:
+# chapters 16 and 17.) (One difference hides in the two batches. The cart's was taken apart by `as_steps`. A text stays
+# one row, since its tokens must be together for the model to read them.)
 #
 # The loss in the middle is the same `ppo_clip_loss`. A token is an action, a text so far is a state, and the ratio is
 # how much likelier the new model would write that token.
@@ -838,8 +846,9 @@ print(f"\n{len(cart_call.keys() & text_call.keys())} arguments in common")
 #
 # <details><summary>What does PPO do with one epoch and one minibatch?</summary>
 #
-# One step, at a ratio of 1, where nothing is clipped: actor–critic, to the last digit (`tests/rlcore/test_ppo.py` says
-# so to 1e-12). The clip earns its keep from the second step on.
+# One step, at a ratio of 1, where nothing is clipped. With `normalize=False` that is actor–critic, to the last digit
+# (`tests/rlcore/test_ppo.py` says so to 1e-12); otherwise actor–critic with whitened advantages. The clip earns its
+# keep from the second step on.
 # </details>
 #
 # <details><summary>Your <code>clip_ratio</code> is 0.0 in every batch. Name a harmless reason and a bad
@@ -892,8 +901,8 @@ print(f"\n{len(cart_call.keys() & text_call.keys())} arguments in common")
 #   Approximate Reinforcement Learning*, ICML 2002: where the surrogate comes from, and how far it can be trusted.
 # - L. Engstrom and others, *Implementation Matters in Deep Policy Gradients: A Case Study on PPO and TRPO*, ICLR 2020,
 #   [arXiv:2005.12729](https://arxiv.org/abs/2005.12729): the details against the clip.
-# - M. Andrychowicz and others, *What Matters in On-Policy Reinforcement Learning? A Large-Scale Empirical Study*, ICLR
-#   2021, [arXiv:2006.05990](https://arxiv.org/abs/2006.05990): our sweep, with 250,000 agents.
+# - M. Andrychowicz and others, *What Matters for On-Policy Deep Actor-Critic Methods? A Large-Scale Study*, ICLR 2021
+#   ([arXiv:2006.05990](https://arxiv.org/abs/2006.05990), under another title): our sweep, with 250,000 agents.
 # - S. Huang, R. Dossa, A. Raffin, A. Kanervisto and W. Wang, *The 37 Implementation Details of Proximal Policy
 #   Optimization*, ICLR Blog Track 2022,
 #   [iclr-blog-track.github.io](https://iclr-blog-track.github.io/2022/03/25/ppo-implementation-details/): the list,

@@ -26,11 +26,11 @@ class PPOConfig:
 
     steps: int = 98  # batches to learn from
     lr: float = 2e-3  # Adam's learning rate at the first step
-    final_lr: float = 0.0  # share of lr that is left at the last step; it falls linearly
+    final_lr: float = 0.0  # share of lr towards which it falls linearly; the last step is still a little above
     gamma: float = 0.98  # discount, in [0, 1]
     lam: float = 0.8  # GAE's λ, in [0, 1]: 0 is one-step TD, 1 is Monte Carlo
     clip: float = 0.2  # ε at the first step: how far the ratio may move before its gradient is cut
-    final_clip: float = 0.0  # share of ε that is left at the last step; it falls linearly
+    final_clip: float = 0.0  # share of ε towards which it falls linearly
     epochs: int = 10  # passes over each batch
     minibatch_size: int = 256  # steps of the world per optimiser step
     normalize: bool = True  # advantages of a batch get mean 0 and standard deviation 1

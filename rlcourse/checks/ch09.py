@@ -91,6 +91,13 @@ def check_is_cut(fn):
         "fixed-clip": ([False] * 4, "You wrote 0.2 where `clip` belongs."),
     })
     expect(call(fn, narrow, one, 0.2), torch.tensor([False] * 4))
+    edge, small = torch.tensor([1.21, 0.81, 1.1, 0.5]), torch.tensor([0.3, -0.3, 5.0, -0.3])
+    expect(call(fn, edge, small, 0.2), torch.tensor([True, False, False, True]), mistakes={
+        "size-of-advantage": ([False, False, True, False], "You compared (ρ − 1) Â with ε. Only the *sign* of the "
+                                                           "advantage counts; the bounds are the ratio's."),
+        "log-ratio": ([False, True, False, True], "You compared log ρ with ε. The bounds are 1 − ε and 1 + ε, for ρ."),
+        "reciprocal": ([True, True, False, True], "The lower bound is 1 − ε, not 1/(1 + ε)."),
+    })
 
 
 @exercise("09.3", title="The clip, with two bounds", hints=[
@@ -111,7 +118,7 @@ def check_clipped_loss(fn):
 
     new, kept = (old + rho.log()).requires_grad_(), rho.clamp(0.8, 1.5)
     came = call(fn, new, old, adv, 0.2, 0.5)
-    expect(came, -objective(rho, 0.2, 0.5), mistakes={
+    expect(came, -objective(rho, 0.2, 0.5), pure=True, mistakes={
         "sign": (objective(rho, 0.2, 0.5),
                  "That is the objective, which wants to be large. What is minimised wants to be small: there is a "
                  "minus in front."),
@@ -145,6 +152,9 @@ def check_clipped_loss(fn):
     pull = torch.autograd.grad(value.sum(), new)[0]
     # −ρ Â where it is not flat; flat for good ones at 2 (above 1.5), for bad ones at ½ (below 0.8)
     expect(pull, [-1.0, -1.8, -2.6, 0.0, 0.0, 0.9, 1.3, 2.0], called="the gradient of your loss")
+    expect(call(fn, new, old, adv, 0.4, 0.05), -objective(rho, 0.4, 0.05), mistakes={
+        "fixed-bounds": (-objective(rho, 0.2, 0.5), "You wrote numbers where `low` and `high` belong."),
+    })
     old_too, adv_too = old.clone().requires_grad_(), adv.clone().requires_grad_()
     came = call(fn, new, old_too, adv_too, 0.2, 0.5)
     leaks = torch.autograd.grad(came.value.sum(), (old_too, adv_too), allow_unused=True)
@@ -181,6 +191,8 @@ def check_minibatches(fn):
          "Return one list with an index tensor for each step of the optimiser.")
     must(all(isinstance(i, int) for piece in pieces for i in piece), "nested", "a flat list of 9 index tensors",
          "You have a list per epoch. One list for all: `+=` or `extend`, where you wrote `append`.")
+    must(all(getattr(piece, "dtype", None) == torch.long for piece in came.value), "not-long",
+         "index tensors, dtype long", "Each piece is to be a tensor of indices (long), as `randperm` makes them.")
     every = [i for piece in pieces for i in piece]
     must(len(pieces) != 3 or len(every) != 10, "one-epoch", "3 epochs of 4 + 4 + 2 indices",
          "That is one epoch. Do it `epochs` times.")
@@ -199,8 +211,8 @@ def check_minibatches(fn):
     must(len({tuple(epoch) for epoch in epochs}) > 1, "same-order", "another order in every epoch",
          "All epochs have the same order, so the same steps meet in every minibatch. Shuffle anew in each.")
     sets = [{frozenset(epoch[i:i + 4]) for i in (0, 4, 8)} for epoch in epochs]
-    must(sets[0] != sets[1] or sets[1] != sets[2], "same-minibatches", "other minibatches in every epoch",
-         "The minibatches are the same in every epoch, only their order changes. Shuffle the steps, then cut.")
+    must(len(set(map(frozenset, sets))) == 3, "same-minibatches", "other minibatches in every epoch",
+         "Two epochs have the same minibatches, perhaps in another order. Shuffle the steps, then cut.")
     again, other = dealt(10, 4, 3)[1], dealt(10, 4, 3, seed=1)[1]
     must(again == pieces and other != pieces, "other-dice", "all dice from the generator",
          "The same generator gave another deal, or another one the same. Hand it on: `randperm(n, "

@@ -229,6 +229,9 @@ MUTANTS = {
         Mutant("kept-not-cut", lambda r, a, clip: ~cut(r, a, clip)),
         Mutant("fixed-clip", lambda r, a, clip: cut(r, a, 0.2)),
         Mutant("not-bool", lambda r, a, clip: cut(r, a, clip).long()),
+        Mutant("size-of-advantage", lambda r, a, clip: (r - 1) * a > clip),
+        Mutant("log-ratio", lambda r, a, clip: ((r.log() > clip) & (a > 0)) | ((r.log() < -clip) & (a < 0))),
+        Mutant("reciprocal", lambda r, a, clip: ((r > 1 + clip) & (a > 0)) | ((r < 1 / (1 + clip)) & (a < 0))),
     ],
     "09.3": [
         Mutant("sign", lambda *args: -loss(*args)),
@@ -245,6 +248,7 @@ MUTANTS = {
         Mutant("reduced", lambda *args: loss(*args).mean()),
         Mutant("no-gradient", lambda new, *rest: loss(new.detach(), *rest)),
         Mutant("gradient-through-data", lets_data_learn),
+        Mutant("fixed-bounds", lambda new, old, adv, low, high: loss(new, old, adv, 0.2, 0.5)),
     ],
     "09.4": [
         Mutant("with-replacement", lambda n, size, epochs, g: deal(

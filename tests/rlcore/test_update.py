@@ -483,3 +483,18 @@ def test_whitened_minibatches_are_whitened_whole(micro):
     even = replace(steps, advantages=torch.full_like(steps.advantages, 3.0))
     assert step(table(), even, whiten_minibatches=True, minibatch_size=2)[0].abs().max() == 0
     assert step(table(), even, minibatch_size=2)[0].abs().max() > 0
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"max_grad_norm": -1.0}, r"max_grad_norm must be a positive number, but is -1\.0"),
+    ({"max_grad_norm": 0.0}, r"max_grad_norm must be a positive number, but is 0\.0"),
+    ({"entropy_coef": -1.0}, r"entropy_coef must be at least 0, but is -1\.0"),
+    ({"entropy_coef": math.nan}, "entropy_coef must be at least 0, but is nan"),
+    ({"kl_kind": "k9"}, "kl_kind must be one of 'k1', 'k2', 'k3', but is 'k9'"),
+])
+def test_what_would_turn_the_step_round_is_named(options, message):
+    policy = table()
+    before = weights(policy)
+    with pytest.raises(ValueError, match=message):
+        step(policy, batch_for(policy), **options)
+    assert torch.equal(weights(policy), before)

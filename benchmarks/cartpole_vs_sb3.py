@@ -72,13 +72,13 @@ def ours(seed: int) -> dict:
 
 
 def config() -> PPOConfig:
-    """The chapter's settings, but for fewer epochs, and two things as SB3 has them.
+    """The chapter's settings, but for two epochs fewer, and two things as SB3 has them.
 
     Advantages are normalised per minibatch, and the weight of the value loss is SB3's (½, of a loss without the ½).
     Chosen on seeds 0 to 7, by the median of CPU seconds, among settings with which the greedy policy ended at 500 on
-    all of those.
+    all of those. (Six epochs are cheaper and passed that, too, but on these seeds one greedy policy fell short of 500.)
     """
-    return PPOConfig(steps=BUDGET // (WORLDS * NUM_STEPS), epochs=6, per_minibatch=True, value_coef=1.0)
+    return PPOConfig(steps=BUDGET // (WORLDS * NUM_STEPS), epochs=8, per_minibatch=True, value_coef=1.0)
 
 
 def theirs(seed: int) -> dict:

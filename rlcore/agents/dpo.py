@@ -15,6 +15,7 @@ from torch import Tensor
 from rlcore.checkpoint import Resumable
 from rlcore.lm.batches import rows_of_step
 from rlcore.lm.reference import check_apart
+from rlcore.lm.reward_model import PAIR
 from rlcore.lm.sft import pack_examples
 from rlcore.losses import dpo_loss
 from rlcore.policies import LanguagePolicy
@@ -22,8 +23,6 @@ from rlcore.recorder import Metrics, Result, run
 from rlcore.tasks.formats import check_columns
 from rlcore.update import scale_lr
 from rlcore.validate import check_fraction, check_not_negative, check_positive
-
-PAIR = ("prompt", "chosen", "rejected")
 
 
 @dataclass(frozen=True)

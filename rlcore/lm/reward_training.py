@@ -9,6 +9,7 @@ from datasets import Dataset
 from torch import Tensor
 
 from rlcore.checkpoint import Resumable
+from rlcore.lm.batches import rows_of_step
 from rlcore.lm.reward_model import PAIR, RewardModel
 from rlcore.losses import preference_loss
 from rlcore.tasks.formats import check_columns
@@ -51,7 +52,7 @@ class RewardModelTraining(Resumable):
         """One optimiser step on a few pairs; `loss`, `accuracy` and `margin` of these pairs before it."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr * self._schedule()
-        rows = self._rows()
+        rows = rows_of_step(len(self.tokens), self.config.batch_size, self.step, self.seed)
         rewards = self.policy.by_length(self.tokens[rows].flatten(0, 1), self.real[rows].flatten(0, 1))  # [2B]
         chosen, rejected = rewards.view(-1, 2).unbind(-1)  # [B] each
         loss = preference_loss(chosen, rejected).mean()  # every pair counts the same
@@ -62,13 +63,6 @@ class RewardModelTraining(Resumable):
         self.step += 1
         margin = (chosen - rejected).detach()
         return {"loss": loss.item(), "accuracy": _hits(margin).mean().item(), "margin": margin.mean().item()}
-
-    def _rows(self) -> Tensor:
-        """The pairs of this step: a new order every epoch, which depends on the seed and the epoch alone."""
-        count, size = len(self.tokens), min(self.config.batch_size, len(self.tokens))
-        epoch, place = divmod(self.step, -(-count // size))
-        generator = torch.Generator().manual_seed(1_000_003 * self.seed + epoch)
-        return torch.randperm(count, generator=generator)[place * size : (place + 1) * size]
 
     def _schedule(self) -> float:
         """The share of `lr` at this step."""

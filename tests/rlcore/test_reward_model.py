@@ -16,8 +16,10 @@ from rlcore.lm import (
     RewardModelTraining,
     load_reward_model,
     pairwise_accuracy,
+    reward_training,
     train_reward_model,
 )
+from rlcore.lm.batches import rows_of_step
 from rlcore.lm.reward_training import pack_pairs
 from rlcore.losses import preference_loss
 from rlcore.recorder import run as record
@@ -203,19 +205,23 @@ def test_the_standard_error_by_hand():
     assert pairwise_accuracy(model, dataset) == pytest.approx((0.625, 0.23936), abs=1e-5)
 
 
-def test_the_order_is_new_in_every_epoch_and_no_pair_is_left_out():
+def test_the_order_is_new_in_every_epoch_and_no_pair_is_left_out(monkeypatch):
+    rows = []
+
+    def spy(*place):
+        rows.append(rows_of_step(*place).tolist())
+        return torch.tensor(rows[-1])
+
+    monkeypatch.setattr(reward_training, "rows_of_step", spy)
     dataset = Dataset.from_dict({"prompt": ["a"] * 7, "chosen": ["b" * i for i in range(2, 9)], "rejected": ["a"] * 7})
     orders = []
     for seed in (0, 0, 1):
         training = RewardModelTraining(tiny_model(), dataset, RewardModelConfig(batch_size=3, epochs=2, min_steps=1),
                                        seed)
         assert training.total_steps == 6  # ⌈7/3⌉ = 3 steps an epoch
-        rows = []
-        for _ in training.steps():
-            training.step -= 1
-            rows.append(training._rows().tolist())
-            training.step += 1
-        orders.append(rows)
+        rows.clear()
+        list(training.steps())
+        orders.append(list(rows))
         for epoch in (rows[:3], rows[3:]):
             assert sorted(row for batch in epoch for row in batch) == list(range(7))
             assert [len(batch) for batch in epoch] == [3, 3, 1]

@@ -5,19 +5,18 @@
 
 For each seed there is another base model, its own 4000 preference pairs, and a reward model trained on them. Then, for
 each of the twelve facts, the true reply is scored as it is, with a "not" in it, and with a remark behind it that
-changes nothing ("that is quite true" and three more). Each seed is written down as soon as it is done, and a sweep that
-was stopped goes on where it was. About 15 CPU seconds a seed, and 25 more where the base model is not cached yet.
+changes nothing ("that is quite true" and three more). About 15 CPU seconds a seed, and 25 more where the base model is
+not cached yet.
 """
 
-import argparse
-import json
 import statistics
 import time
 from dataclasses import asdict
 
 import torch
 
-from benchmarks._record import RESULTS, recipe, save, table
+from benchmarks._record import RESULTS, table
+from benchmarks._sweep import sweep
 from rlcore.lm.base import assistant_base
 from rlcore.lm.pairs import preference_pairs
 from rlcore.lm.reward_model import RewardModel
@@ -69,8 +68,8 @@ def one_run(seed: int) -> dict:
         nll, tokens = surprise(policy, prompts, texts)
         replies[kind] = {"nll": nll, "tokens": tokens, "reward": model.score(prompts, texts).tolist(),
                          "gold": gold_reward(prompts, texts)}
-    return {"seed": seed, "accuracy": pairwise_accuracy(model, held_out).value,
-            "cpu_seconds": time.process_time() - started, "replies": replies}
+    return {"accuracy": pairwise_accuracy(model, held_out).value, "cpu_seconds": time.process_time() - started,
+            "replies": replies}
 
 
 def changes(run: dict, kind: str, what: str) -> list[float]:
@@ -100,23 +99,10 @@ def summary(result: dict) -> str:
             f"average; {sum(run['cpu_seconds'] for run in runs):.0f} CPU s")
 
 
-def main() -> None:
-    """Run what is missing, and say what came out."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--show", action="store_true", help="only print what the file holds")
-    show = parser.parse_args().show
-    torch.set_num_threads(1)
-    result = json.loads(OUTPUT.read_text(encoding="utf-8")) if OUTPUT.exists() else {
-        "recipe": recipe("python -m benchmarks.negation"),
-        "world": "the assistant world; a reward of 1 is one standard deviation over held-out replies",
-        "config": asdict(CONFIG), "pairs": PAIRS, "requests": [request.prompt for request in REQUESTS], "runs": [],
-    }  # fmt: skip
-    for seed in SEEDS if not show else ():
-        if seed not in [run["seed"] for run in result["runs"]]:
-            result["runs"].append(one_run(seed))
-            save(result, OUTPUT)
-    print(summary(result))
-
+SETTINGS = {
+    "world": "the assistant world; a reward of 1 is one standard deviation over held-out replies",
+    "config": asdict(CONFIG), "pairs": PAIRS, "requests": [request.prompt for request in REQUESTS],
+}  # fmt: skip
 
 if __name__ == "__main__":
-    main()
+    sweep(__doc__, OUTPUT, SETTINGS, [{"seed": seed} for seed in SEEDS], one_run, summary)

@@ -1,0 +1,58 @@
+"""A sweep runs what is missing and nothing twice, and does not mix what was made under different settings."""
+
+import json
+
+import pytest
+
+from benchmarks._sweep import runs_of, sweep
+
+CONDITIONS = [{"part": part, "seed": seed} for seed in range(2) for part in ("with", "without")]
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "parts.json"
+
+
+def run(file, one_run, *, conditions=CONDITIONS, settings=None, arguments=()):
+    sweep("What parts do.", file, settings or {"lr": 0.1}, conditions, one_run, lambda r: f"{len(r['runs'])} runs",
+          list(arguments))
+
+
+def test_what_is_missing_is_run_once_and_in_order(file, capsys):
+    calls = []
+
+    def one_run(part, seed):
+        calls.append((part, seed))
+        return {"score": seed}
+
+    run(file, one_run, conditions=CONDITIONS[:2])
+    run(file, one_run)
+    assert calls == [(c["part"], c["seed"]) for c in CONDITIONS]
+    result = json.loads(file.read_text(encoding="utf-8"))
+    assert result["lr"] == 0.1 and result["recipe"]["command"] == "python -m benchmarks.parts"
+    assert [r["score"] for r in runs_of(result, part="with")] == [0, 1]
+    assert capsys.readouterr().out.endswith("4 runs\n")
+
+
+def test_a_run_that_fails_loses_none_of_those_before(file):
+    def one_run(part, seed):
+        if seed == 1:
+            raise RuntimeError("out of luck")
+        return {"score": 0}
+
+    with pytest.raises(RuntimeError, match="luck"):
+        run(file, one_run)
+    assert len(json.loads(file.read_text(encoding="utf-8"))["runs"]) == 2
+
+
+def test_show_runs_nothing(file, capsys):
+    run(file, None, arguments=["--show"])
+    assert capsys.readouterr().out == "0 runs\n" and not file.exists()
+
+
+def test_other_settings_are_not_mixed_in(file):
+    run(file, lambda part, seed: {}, conditions=CONDITIONS[:1])
+    with pytest.raises(ValueError, match=r"lr in parts\.json is 0\.1, but is now 0\.2"):
+        run(file, lambda part, seed: {}, settings={"lr": 0.2})
+    run(file, lambda part, seed: {}, settings={"lr": 0.2}, arguments=["--show"])  # to look is always allowed

@@ -7,23 +7,22 @@ Each is a reward model taught by 4000 comparisons of the same replies, unless it
 annotator who looks at all that counts; "few pairs" by 250 of those; "no reactions" on a trunk that has read the same
 dialogues without the user's last word; "likes long" by an annotator who likes words; "helpful", "honest" and "harmless"
 by annotators who look at one H only. Each is asked about pairs that differ in one H only, and about replies in which
-nothing but the length differs. Then it picks the best of N out of 128 replies to each request. Each judge is written
-down as soon as it is done, and a sweep that was stopped goes on where it was. About 80 CPU seconds a seed, of which 25
-are the reading without reactions.
+nothing but the length differs. Then it picks the best of N out of 128 replies to each request. About 80 CPU seconds a
+seed, of which 25 are the reading without reactions.
 """
 
-import argparse
-import json
 import statistics
 import time
 from collections import Counter
 from dataclasses import asdict
+from functools import cache
 from math import comb
 
 import numpy as np
 import torch
 
-from benchmarks._record import RESULTS, recipe, save, table
+from benchmarks._record import RESULTS, table
+from benchmarks._sweep import runs_of, sweep
 from benchmarks.reward_model_pairs import THREE_H, measure, tests
 from rlcore.lm.base import ASSISTANT_CORPUS, ASSISTANT_MODEL, ASSISTANT_PRETRAINING, assistant_base
 from rlcore.lm.model import small_gpt2
@@ -72,6 +71,7 @@ def chosen_of(proxy: torch.Tensor, other: torch.Tensor, k: int) -> torch.Tensor:
     return other.double().gather(-1, proxy.argsort(-1)) @ weights
 
 
+@cache
 def pool_of(seed: int) -> tuple[list[str], list[str], list[float]]:
     """Each request 128 times, the base model's replies, and the share of each request in all that is asked."""
     asked = Counter(assistant_prompts("all")["prompt"])
@@ -97,31 +97,22 @@ def best_of(prompts: list[str], texts: list[str], shares: list[float], rewards: 
     return {name: [(chosen_of(proxy, values, n) @ share).item() for n in CHOICES] for name, values in seen.items()}
 
 
-def runs_of(seed: int, missing: list[str]):
-    """Train and question the judges that are missing."""
-    asked = tests(TRUTHFUL, seed)
-    held_out = preference_pairs(HELD_OUT, seed, split="held_out", base_seed=seed)
+def one_run(judge: str, seed: int) -> dict:
+    """Train one judge, and question it."""
+    annotator, size = JUDGES[judge]
+    started = time.process_time()
+    model = RewardModel.from_policy(without_reactions(seed) if judge == "no reactions" else assistant_base(seed))
+    pairs = preference_pairs(size, seed, annotator=annotator, base_seed=seed)
+    for _ in train_reward_model(model, pairs, CONFIG, seed):
+        pass
+    seconds = time.process_time() - started
+    model.normalize_on(preference_pairs(HELD_OUT, seed, split="held_out", base_seed=seed))
     prompts, texts, shares = pool_of(seed)
-    gold, words = gold_reward(prompts, texts), [len(text.split()) for text in texts]
-    for name in missing:
-        annotator, size = JUDGES[name]
-        started = time.process_time()
-        model = RewardModel.from_policy(without_reactions(seed) if name == "no reactions" else assistant_base(seed))
-        pairs = preference_pairs(size, seed, annotator=annotator, base_seed=seed)
-        for _ in train_reward_model(model, pairs, CONFIG, seed):
-            pass
-        seconds = time.process_time() - started
-        model.normalize_on(held_out)
-        rewards = model.reward(prompts, texts)
-        yield {"judge": name, "seed": seed, "pairs": len(pairs), "cpu_seconds": seconds,
-               "accuracy": {test: measure(model, rows) for test, rows in asked.items()},
-               "length_slope": slope_at_equal_gold(rewards, gold, words),
-               "best_of": best_of(prompts, texts, shares, rewards)}
-
-
-def runs(result: dict, judge: str) -> list[dict]:
-    """One run per seed."""
-    return sorted((run for run in result["runs"] if run["judge"] == judge), key=lambda run: run["seed"])
+    rewards, words = model.reward(prompts, texts), [len(text.split()) for text in texts]
+    return {"pairs": len(pairs), "cpu_seconds": seconds,
+            "accuracy": {test: measure(model, rows) for test, rows in tests(TRUTHFUL, seed).items()},
+            "length_slope": slope_at_equal_gold(rewards, gold_reward(prompts, texts), words),
+            "best_of": best_of(prompts, texts, shares, rewards)}
 
 
 def summary(result: dict) -> str:
@@ -129,7 +120,7 @@ def summary(result: dict) -> str:
     asked = ["new replies", *(f"{part} only" for part in THREE_H), "words only"]
     rows = []
     for judge in JUDGES:
-        mine = runs(result, judge)
+        mine = runs_of(result, judge=judge)
         if mine:
             accuracy = [statistics.median(run["accuracy"][test]["value"] for run in mine) for test in asked]
             gold = [statistics.median(run["best_of"]["gold"][CHOICES.index(n)] for run in mine) for n in (1, 8, 128)]
@@ -140,26 +131,12 @@ def summary(result: dict) -> str:
     return f"{table(head, rows)}\n\n{sum(run['cpu_seconds'] for run in result['runs']):.0f} CPU s of training"
 
 
-def main() -> None:
-    """Run what is missing, and say what came out."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--show", action="store_true", help="only print what the file holds")
-    show = parser.parse_args().show
-    torch.set_num_threads(1)
-    result = json.loads(OUTPUT.read_text(encoding="utf-8")) if OUTPUT.exists() else {
-        "recipe": recipe("python -m benchmarks.reward_model_judges"),
-        "world": "the assistant world; 'only' tests as in reward_model_pairs; a reward of 1 is one standard deviation "
-                 f"over held-out replies; best of N out of {POOL} replies to each of the 38 requests",
-        "config": asdict(CONFIG), "choices": CHOICES, "runs": [],
-    }  # fmt: skip
-    done = {(run["judge"], run["seed"]) for run in result["runs"]}
-    for seed in SEEDS if not show else ():
-        missing = [judge for judge in JUDGES if (judge, seed) not in done]
-        for run in runs_of(seed, missing) if missing else ():
-            result["runs"].append(run)
-            save(result, OUTPUT)
-    print(summary(result))
-
+SETTINGS = {
+    "world": "the assistant world; 'only' tests as in reward_model_pairs; a reward of 1 is one standard deviation "
+             f"over held-out replies; best of N out of {POOL} replies to each of the 38 requests",
+    "config": asdict(CONFIG), "choices": CHOICES,
+}  # fmt: skip
+CONDITIONS = [{"judge": judge, "seed": seed} for seed in SEEDS for judge in JUDGES]
 
 if __name__ == "__main__":
-    main()
+    sweep(__doc__, OUTPUT, SETTINGS, CONDITIONS, one_run, summary)

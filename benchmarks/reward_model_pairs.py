@@ -6,19 +6,18 @@
 For each seed a base model is trained, writes the replies, and is the trunk of the reward models. Two annotators label
 the same pairs: one who looks at the gold reward only, and one who likes long replies too. Every model is tested on what
 it has not seen: new replies to requests that it knows, requests that nobody has labelled, and pairs that differ in one
-H only. Each run is written down as soon as it is done, and a sweep that was stopped goes on where it was.
+H only.
 """
 
-import argparse
-import json
 import statistics
 import time
 from dataclasses import asdict
+from functools import cache
 
-import torch
 from datasets import Dataset
 
-from benchmarks._record import RESULTS, recipe, save, table
+from benchmarks._record import RESULTS, table
+from benchmarks._sweep import runs_of, sweep
 from rlcore.lm.base import assistant_base
 from rlcore.lm.pairs import preference_pairs
 from rlcore.lm.reward_model import PAIR, RewardModel
@@ -65,6 +64,7 @@ def measure(model: RewardModel, pairs: Dataset) -> dict[str, float]:
     return {**pairwise_accuracy(model, pairs)._asdict(), "pairs": len(pairs)}
 
 
+@cache
 def tests(annotator: Annotator, seed: int) -> dict[str, Dataset]:
     """What a model of this seed is asked, by name."""
     dice = {"seed": OTHER_DICE + seed, "annotator": annotator, "base_seed": seed}
@@ -74,27 +74,22 @@ def tests(annotator: Annotator, seed: int) -> dict[str, Dataset]:
             **{f"{part} only": only(part, seen, gaps) for part in (*THREE_H, "words")}}
 
 
-def runs_of(seed: int, missing: list[tuple[str, int]]):
-    """Train and test one model for each annotator and number of pairs that are missing."""
-    policy = assistant_base(seed)
-    for name in dict.fromkeys(name for name, _ in missing):
-        annotator = ANNOTATORS[name]
-        asked = tests(annotator, seed)
-        ceilings = {test: annotator.ceiling(asked[test]) for test in ("new replies", "new requests")}
-        for size in (size for other, size in missing if other == name):
-            started = time.process_time()
-            model = RewardModel.from_policy(policy)
-            pairs = preference_pairs(size, seed, annotator=annotator, base_seed=seed)
-            history = list(train_reward_model(model, pairs, CONFIG, seed))
-            seconds = time.process_time() - started
-            yield {"annotator": name, "pairs": size, "seed": seed, "steps": len(history), "cpu_seconds": seconds,
-                   "ceiling": ceilings, "accuracy": {test: measure(model, rows) for test, rows in asked.items()}}
+def one_run(annotator: str, pairs: int, seed: int) -> dict:
+    """Train one model on so many pairs of one annotator, and test it."""
+    judge, asked = ANNOTATORS[annotator], tests(ANNOTATORS[annotator], seed)
+    started = time.process_time()
+    model = RewardModel.from_policy(assistant_base(seed))
+    training = preference_pairs(pairs, seed, annotator=judge, base_seed=seed)
+    history = list(train_reward_model(model, training, CONFIG, seed))
+    seconds = time.process_time() - started
+    return {"steps": len(history), "cpu_seconds": seconds,
+            "ceiling": {test: judge.ceiling(asked[test]) for test in ("new replies", "new requests")},
+            "accuracy": {test: measure(model, rows) for test, rows in asked.items()}}
 
 
 def accuracies(result: dict, annotator: str, size: int, test: str) -> list[float]:
     """One accuracy per seed."""
-    return [run["accuracy"][test]["value"] for run in result["runs"]
-            if (run["annotator"], run["pairs"]) == (annotator, size)]
+    return [run["accuracy"][test]["value"] for run in runs_of(result, annotator=annotator, pairs=size)]
 
 
 def summary(result: dict) -> str:
@@ -114,28 +109,14 @@ def summary(result: dict) -> str:
             f"; {sum(run['cpu_seconds'] for run in result['runs']):.0f} CPU s of training")
 
 
-def main() -> None:
-    """Run what is missing, and say what came out."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--show", action="store_true", help="only print what the file holds")
-    show = parser.parse_args().show
-    torch.set_num_threads(1)
-    result = json.loads(OUTPUT.read_text(encoding="utf-8")) if OUTPUT.exists() else {
-        "recipe": recipe("python -m benchmarks.reward_model_pairs"),
-        "world": f"the assistant world; tests of {TEST} pairs; 'only' tests are up to {MOST} pairs that differ in no "
-                 "other H, judged by the truth and not by the annotator; 'words only' is the share of the longer",
-        "config": asdict(CONFIG),
-        "annotators": {name: {"tau": a.tau, "length_bias": a.length_bias} for name, a in ANNOTATORS.items()},
-        "runs": [],
-    }  # fmt: skip
-    done = {(run["annotator"], run["pairs"], run["seed"]) for run in result["runs"]}
-    for seed in SEEDS if not show else ():
-        missing = [(name, size) for name in ANNOTATORS for size in SIZES if (name, size, seed) not in done]
-        for run in runs_of(seed, missing) if missing else ():
-            result["runs"].append(run)
-            save(result, OUTPUT)
-    print(summary(result))
-
+SETTINGS = {
+    "world": f"the assistant world; tests of {TEST} pairs; 'only' tests are up to {MOST} pairs that differ in no "
+             "other H, judged by the truth and not by the annotator; 'words only' is the share of the longer",
+    "config": asdict(CONFIG),
+    "annotators": {name: {"tau": a.tau, "length_bias": a.length_bias} for name, a in ANNOTATORS.items()},
+}  # fmt: skip
+CONDITIONS = [{"annotator": name, "pairs": size, "seed": seed}
+              for seed in SEEDS for name in ANNOTATORS for size in SIZES]
 
 if __name__ == "__main__":
-    main()
+    sweep(__doc__, OUTPUT, SETTINGS, CONDITIONS, one_run, summary)

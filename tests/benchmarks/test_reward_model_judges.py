@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks._sweep import runs_of
 from benchmarks.reward_model_judges import (
     CHOICES,
     JUDGES,
     OUTPUT,
     SEEDS,
     chosen_of,
-    runs,
     slope_at_equal_gold,
     summary,
 )
@@ -43,7 +43,7 @@ def test_the_slope_is_that_of_words_and_not_of_what_goes_with_them():
 def test_the_committed_file_has_every_judge_on_every_seed():
     result = json.loads(OUTPUT.read_text(encoding="utf-8"))
     for judge in JUDGES:
-        assert [run["seed"] for run in runs(result, judge)] == list(SEEDS)
+        assert [run["seed"] for run in runs_of(result, judge=judge)] == list(SEEDS)
     assert all(len(values) == len(CHOICES) for run in result["runs"] for values in run["best_of"].values())
     assert all(proxy == sorted(proxy) for proxy in (run["best_of"]["proxy"] for run in result["runs"]))
     assert all(judge in summary(result) for judge in JUDGES)

@@ -56,7 +56,12 @@ def runs_of(result: dict, **condition) -> list[dict]:
 
 def check_same_settings(result: dict, settings: dict, file: Path) -> None:
     """Refuse to mix runs that were made under different settings."""
-    for name, setting in json.loads(json.dumps(rounded(settings))).items():
-        if name not in result or result[name] != setting:
+    for name, setting in _as_read(settings).items():
+        if name not in result or _as_read(result[name]) != setting:
             raise ValueError(f"{name} in {file.name} is {result.get(name)}, but is now {setting}: remove the file "
                              "to begin again, or put the setting back")
+
+
+def _as_read(settings):
+    """What comes back from a file: a tuple is a list there, and numbers have five digits."""
+    return json.loads(json.dumps(rounded(settings)))

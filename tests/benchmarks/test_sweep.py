@@ -56,3 +56,9 @@ def test_other_settings_are_not_mixed_in(file):
     with pytest.raises(ValueError, match=r"lr in parts\.json is 0\.1, but is now 0\.2"):
         run(file, lambda part, seed: {}, settings={"lr": 0.2})
     run(file, lambda part, seed: {}, settings={"lr": 0.2}, arguments=["--show"])  # to look is always allowed
+
+
+def test_a_pair_is_the_same_setting_before_and_after_it_was_written(file):
+    for conditions in (CONDITIONS[:1], CONDITIONS[:2]):  # a new file, and one that is read again
+        run(file, lambda part, seed: {}, conditions=conditions, settings={"clip": (0.2, 0.28)})
+    assert len(json.loads(file.read_text(encoding="utf-8"))["runs"]) == 2

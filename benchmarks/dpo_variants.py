@@ -11,6 +11,7 @@ held against new pairs, the ones on which `reward_model_pairs` tests its judges.
 the policy itself, as it is by then. "imitation" learns from the chosen replies only, by cross-entropy.
 """
 
+import math
 import statistics
 import time
 from collections.abc import Iterator
@@ -52,7 +53,8 @@ VARIANTS = {
     "own pairs + nll": replace(CONFIG, nll_coef=0.5), "imitation": IMITATION, "beta 1": replace(CONFIG, beta=1.0),
     "per token + nll": replace(PER_TOKEN, nll_coef=0.5),
 }  # fmt: skip
-SHOWN = ("gold", "kl", "words", "sentences", "compared", "accuracy", "new logps/chosen", "new logps/rejected")
+SHOWN = ("gold", "kl", "words", "sentences", "compared", "judge, own replies", "judge, base's replies", "accuracy",
+         "new logps/chosen", "new logps/rejected")
 COURSE = ("loss", "rewards/margins", "rewards/accuracies", "logps/chosen", "logps/rejected")
 
 
@@ -73,10 +75,17 @@ def pair_log_probs(policy: LanguagePolicy, pairs: Dataset) -> tuple[torch.Tensor
 
 
 @cache
-def new_pairs(seed: int) -> tuple[Dataset, torch.Tensor]:
-    """Pairs of the base that no training has seen, and the base's log-probs of them `[N, 2]`."""
+def new_pairs(seed: int) -> tuple[Dataset, torch.Tensor, torch.Tensor]:
+    """Pairs of the base that no training has seen, the base's log-probs of them and their gold, `[N, 2]` each."""
     pairs = preference_pairs(TEST, OTHER_DICE + seed, base_seed=seed)
-    return pairs, pair_log_probs(assistant_base(seed), pairs)[0]
+    gold = torch.tensor([gold_reward(list(pairs["prompt"]), list(pairs[name])) for name in PAIR[1:]]).T
+    return pairs, pair_log_probs(assistant_base(seed), pairs)[0], gold
+
+
+def correlation(x: torch.Tensor, y: torch.Tensor) -> float:
+    """Pearson's r; 0 where one of the two does not vary."""
+    r = torch.corrcoef(torch.stack([x.flatten(), y.flatten()]))[0, 1].item()
+    return r if x.std() > 1e-4 and math.isfinite(r) else 0.0
 
 
 @cache
@@ -87,15 +96,16 @@ def compared(seed: int) -> frozenset:
 
 
 def look(policy: LanguagePolicy, reference: LanguagePolicy, per_token: bool, seed: int, size: int = TEST // 4) -> dict:
-    """Two sampled replies to each row of all requests, and the implicit reward on new pairs of the base."""
+    """Two sampled replies to each row of all requests, and the implicit reward on them and on new pairs of the base."""
     examples = assistant_prompts("all").to_dict()
     trajectory, prompts, replies = answer_in_groups(
         policy, examples, [gold_reward], 2, MAX_NEW_TOKENS, torch.Generator().manual_seed(seed))
     gold, parts = gold_reward(prompts, replies), gold_parts(prompts, replies)
     log_ratios = (trajectory.log_probs - log_probs_of(reference, trajectory)).sum(-1)  # [B]
+    own = log_ratios / (trajectory.mask.sum(-1) if per_token else 1)  # [B]  the implicit reward over β
     asked = set(assistant_prompts("train")["prompt"])
     known = [pair in compared(seed) for pair in zip(prompts, replies, strict=True) if pair[0] in asked]
-    pairs, ref = new_pairs(seed)
+    pairs, ref, worth = new_pairs(seed)
     log_probs, lengths = pair_log_probs(policy, pairs.select(range(size)))
     ratios = (log_probs - ref[:size]) / (lengths if per_token else 1)  # [N, 2]
     hits = ((ratios[:, 0] - ratios[:, 1]).sign() + 1) / 2
@@ -104,7 +114,9 @@ def look(policy: LanguagePolicy, reference: LanguagePolicy, per_token: bool, see
         "sentences": statistics.fmean(part == 0 for part in parts["grammatical"]),  # share that is grammatical
         "compared": statistics.fmean(known), "kl": log_ratios.mean().item(),
         "words": statistics.fmean(len(reply.split()) for reply in replies),
-        "accuracy": hits.mean().item(), "new logps/chosen": log_probs[:, 0].mean().item(),
+        "judge, own replies": correlation(own, torch.tensor(gold)),
+        "judge, base's replies": correlation(ratios, worth[:size]), "accuracy": hits.mean().item(),
+        "new logps/chosen": log_probs[:, 0].mean().item(),
         "new logps/rejected": log_probs[:, 1].mean().item(),
         "replies": [list(row) for row in zip(prompts, replies, gold, strict=True)][:: len(gold) // REPLIES],
     }  # fmt: skip

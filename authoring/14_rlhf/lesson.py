@@ -304,9 +304,9 @@ arrow(ax, [(12.9, 1.9), (12.9, 0.05), (5.4, 0.05), (5.4, 0.45)], "gradient", (10
 arrow(ax, [(5.4, 0.05), (0.75, 0.05), (0.75, 2.95)], "gradient", (3.3, 0.05), "#c26a00", dashed=True)
 ax.set(xlim=(-0.05, 14.45), ylim=(-0.35, 7.8))
 ax.axis("off")
-show(fig, alt="Who feeds whom in RLHF. Sample: the policy writes, the reward model reads the texts and gives one reward "
-              "per reply. Estimate: the reference reads the tokens and gives log-probs; the value reads the tokens "
-              "and gives a value per token; priced makes one reward per token out of the log-probs of both and the "
+show(fig, alt="Who feeds whom in RLHF. Sample: the policy writes, the reward model reads the texts and gives one "
+              "reward per reply. Estimate: the reference reads the tokens and gives log-probs; the value reads them and "
+              "gives a value per token; priced makes one reward per token out of the log-probs of both and the "
               "reward, and gae turns them and the values into advantages and returns. Improve: policy_update sends "
               "gradients back to the policy and to the value, and to nobody else. Learning: "
               + ", ".join(name for name, m in FOUR.items() if all(id(w) in held for w in m.parameters()))
@@ -543,8 +543,8 @@ print("\n".join(drops))
 # %% [markdown]
 # Up to the word where the two replies part the lines are one, since the texts are. Then one falls off a cliff, and it
 # falls *at the word*: nobody ever told the critic that "blue" was the trouble; it only ever heard what whole replies
-# were worth. The size of the step is that word's TD error (up to its price), and with λ below 1 it is mostly *that* word
-# which gets the blame.
+# were worth. The size of the step is that word's TD error (up to its price), and with λ below 1 it is mostly
+# *that* word which gets the blame.
 #
 # That is what a critic can do. Whether it is worth a fourth model, we will measure below.
 

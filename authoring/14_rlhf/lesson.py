@@ -291,7 +291,7 @@ for left, right, title in ((0, 3.25, "1  sample"), (3.45, 11.0, "2  estimate"), 
 for name, at in PLACES.items():
     box(ax, name, at, FOUR.get(name))
 arrow(ax, [(1.2, 4.25), (1.2, 5.45)], "texts", (1.2, 4.85))
-arrow(ax, [(2.95, 3.6), (4.05, 3.6)], "tokens", (3.5, 3.6))
+arrow(ax, [(2.95, 3.6), (4.05, 3.6)], "tokens", (3.5, 3.95))
 arrow(ax, [(1.6, 2.95), (1.6, 1.1), (4.05, 1.1)], "tokens", (2.75, 1.1))
 arrow(ax, [(2.4, 4.25), (2.4, 4.85), (8.15, 4.85)], "log π of each token", (5.4, 4.85))
 arrow(ax, [(2.95, 6.1), (9.4, 6.1), (9.4, 5.3)], "one reward per reply", (5.4, 6.1))
@@ -305,8 +305,8 @@ arrow(ax, [(5.4, 0.05), (0.75, 0.05), (0.75, 2.95)], "gradient", (3.3, 0.05), "#
 ax.set(xlim=(-0.05, 14.45), ylim=(-0.35, 7.8))
 ax.axis("off")
 show(fig, alt="Who feeds whom in RLHF. Sample: the policy writes, the reward model reads the texts and gives one "
-              "reward per reply. Estimate: the reference reads the tokens and gives log-probs; the value reads them and "
-              "gives a value per token; priced makes one reward per token out of the log-probs of both and the "
+              "reward per reply. Estimate: the reference reads the tokens and gives log-probs; the value reads them "
+              "and gives a value per token; priced makes one reward per token out of the log-probs of both and the "
               "reward, and gae turns them and the values into advantages and returns. Improve: policy_update sends "
               "gradients back to the policy and to the value, and to nobody else. Learning: "
               + ", ".join(name for name, m in FOUR.items() if all(id(w) in held for w in m.parameters()))
@@ -374,8 +374,10 @@ def print_table(i):
         print(f"{word:10}" + "".join(f"{round(column[i, t].item(), 2) + 0.0:+10.2f}" for column in columns.values()))
 
 
-handy = (mask.sum(-1) >= 8) & (mask.sum(-1) <= 12)  # [B]  replies of a length that fits the page; of these, the one ...
-chosen = int((advantages.abs().amax(-1) * handy).argmax())  # ... in which a single word mattered most
+# Of the replies of a handy length, the one in which a single word (not the last) surprised the critic most
+surprise = ((next_values - values).abs() * (mask & ~over)).amax(-1)  # [B]
+handy = (mask.sum(-1) >= 8) & (mask.sum(-1) <= 12)  # [B]
+chosen = int((surprise * handy).argmax())
 print_table(chosen)
 
 # %% [markdown]
@@ -384,9 +386,9 @@ print_table(chosen)
 # minus the price. And the price is β times the gap between the first two columns. (A price below 0 is a refund: that
 # word the policy says less readily than the reference does.)
 #
-# One number from the judge, for the whole reply, has become one number per token, and they are not alike. Find the
-# largest advantage: it belongs to the word at which the critic changed its mind. The words that had to follow, once
-# that one was said, get less of the praise, or blame.
+# One number from the judge, for the whole reply, has become one number per token, and they are not alike. Go down the
+# column *V before* and find where it leaps. The word *above* the leap is where the critic changed its mind: that word's
+# advantage is large. The words that had to follow, once it was said, get less of the praise, or blame.
 #
 # Let us check the arithmetic: GAE's by hand; at λ = 1, where the advantage is simply *what still came* minus *what was
 # expected*; and the prices.
@@ -572,8 +574,8 @@ def ends(judge, beta, name):
 
 JUDGES = {"good": ("C0", "o", (0.15, 0.0)), "weak": ("C1", "s", (1.0, 0.15, 0.05, 0.0)),
           "length-biased": ("C2", "^", (0.15, 0.0))}
-LABELS = {("good", 0.15): (-50, 8), ("good", 0.0): (9, 4), ("weak", 1.0): (8, -12), ("weak", 0.15): (-20, -22),
-          ("weak", 0.05): (2, -22), ("weak", 0.0): (-42, -8), ("length-biased", 0.15): (10, 16),
+LABELS = {("good", 0.15): (-50, 8), ("good", 0.0): (9, 4), ("weak", 1.0): (8, -12), ("weak", 0.15): (-36, -52),
+          ("weak", 0.05): (-22, -66), ("weak", 0.0): (-42, -8), ("length-biased", 0.15): (10, 16),
           ("length-biased", 0.0): (8, 4)}  # where to write, in points from the dot
 base_gold = np.mean([run["gold"][0] for run in runs_of("good", 0.15)])
 fig, axes = plt.subplots(1, 2, figsize=(9.8, 4.4), sharey=True)
@@ -585,8 +587,8 @@ for ax, name in zip(axes, ("proxy", "gold"), strict=True):
             ax.plot(x, y, marker, color=colour, markersize=5, alpha=0.7, linestyle="none")
             middle.append((np.median(x), np.median(y)))
             if name == "gold":
-                ax.annotate(f"β = {beta:g}", middle[-1], xytext=LABELS[judge, beta], fontsize=8.5, color=colour,
-                            textcoords="offset points", fontweight="bold")
+                ax.annotate(f"β = {beta:g}", middle[-1], xytext=LABELS[judge, beta], fontsize=9, color=colour,
+                            textcoords="offset points", arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6})
         ax.plot(*zip(*middle), color=colour, linewidth=1.2, alpha=0.8, marker=marker, markersize=3,
                 label={"good": "good: 4000 pairs", "weak": "weak: 250 pairs", "length-biased": "likes words"}[judge])
     ax.axhline(0, color="black", linewidth=1)
@@ -894,8 +896,8 @@ show(fig, alt="The running mean of three KL estimators over sampled tokens, divi
 # is wrong. Its mean is still exact, but its true standard deviation is many times k1's, and the *sampled* one does not
 # even show it. The reason is eᵈ = ref/π: a word that the reference loves and the policy has all but given up counts
 # enormously, and is all but never drawn. What you see between two such draws is a number that looks calm, is a little
-# too low, and jumps. k2 is a fair estimate only near home. So read k1 on your dashboards for *how far*, average it
-# over enough tokens, and do not be alarmed by a negative one.
+# too low, and jumps. k2 is a fair estimate only near home. So: near home k3, further out k1 over many tokens, and do
+# not be alarmed by a negative one.
 #
 # Where does the price go? Until now: into the **reward**, so that GAE carries it back through time, and a word is also
 # charged for where it leads. The other place is the **loss**, beside the clipped surrogate, where each word is charged
@@ -906,8 +908,8 @@ show(fig, alt="The running mean of three KL estimators over sampled tokens, divi
 # %% [markdown]
 # ## Where it breaks
 #
-# Three accidents that the library refuses. Two of them you have seen from inside: without the first message you would
-# be training the orange line at 0.
+# Four accidents that the library refuses. The first two are the orange line at 0 that you have seen: a reference that
+# is the policy, once openly and once in disguise.
 
 # %%
 from rlcore.lm import small_gpt2
@@ -944,11 +946,11 @@ def flipped(prompts, completions, **columns):
     return [-reward for reward in reward_model.reward(prompts, completions)]
 
 
-nasty = machine(flipped, steps=8)
+nasty = machine(flipped, steps=7)
 rows = follow(nasty)
 say(nasty.policy, reward_model)
-print(f"\ngold {rows[0]['gold']:+.2f} -> {rows[-1]['gold']:+.2f}, KL {rows[-1]['kl']:.1f}: it is as close to home as "
-      "the good one")
+print(f"\ngold {rows[0]['gold']:+.2f} -> {rows[-1]['gold']:+.2f}, at a KL of {rows[-1]['kl']:.1f} (the good one: "
+      f"{history[-1]['kl']:.1f})")
 
 # %% [markdown]
 # > **Change this number and run again.** Give `machine(flipped, …)` a `kl_coef=0.0`. Still bad; but now you would
@@ -989,8 +991,7 @@ print(f"\ngold {rows[0]['gold']:+.2f} -> {rows[-1]['gold']:+.2f}, KL {rows[-1]['
 # <details><summary>Why charge the policy for being surer than the reference, if it is right?</summary>
 #
 # Because nobody knows that it is right; the judge says so. The charge is what the judge's word is discounted by, away
-# from where it was taught. With a judge that cannot be fooled you want β near 0, and chapter 16 trains with a rule and
-# hardly any leash.
+# from where it was taught. With a judge that cannot be fooled (a rule, as in chapter 12) you want β near 0.
 # </details>
 #
 # <details><summary>Is "the policy" in the ratio of PPO and "the policy" in the KL the same one?</summary>

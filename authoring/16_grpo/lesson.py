@@ -6,7 +6,7 @@
 # There is a cheaper way to find out what is to be expected: ask again.
 #
 # When you have worked through this page you can train a language model on a rule, on a length or on a reward model
-# with one and the same call; compute the advantages of a group in your head; say what becomes of a KL estimate when a
+# with one and the same call; compute the advantages of a group by hand; say what becomes of a KL estimate when a
 # gradient goes through it, which several well-known libraries got wrong; choose a group size; and say, with numbers,
 # where GRPO is better than PPO and where it is not.
 #
@@ -113,7 +113,8 @@ ax.imshow(advantages, cmap="PuOr", vmin=-3, vmax=3, aspect="auto")
 for i in range(5):
     for j in range(8):
         ax.text(j, i, f"{texts[i][j]}\n{advantages[i, j]:+.2f}", ha="center", va="center", fontsize=9,
-                fontweight="bold" if rewards[i, j] else "normal")
+                fontweight="bold" if rewards[i, j] else "normal",
+                color="white" if advantages[i, j].abs() > 2 else "black")
 ax.set_yticks(range(5), [f"{prompt}?\nchance {p[i]:.2f}" for prompt, i in zip(five["prompt"], picked, strict=True)])
 ax.set(title="Eight answers to each question, and their advantages (bold: right)", xticks=[])
 ax.grid(False)
@@ -143,19 +144,21 @@ for name, pay in {"1 and 0": r, "100 and 0": 100 * r, "−1 and −2": r - 2, "w
 # answers hardly differ is blown up to the same size as one in which they differ a lot. Who gains and who loses by that
 # is the subject of chapter 17.
 #
-# The ε is for safety, and where all are equal the library goes further: it returns exactly 0, and no dust from
-# rounding. Here is the difference.
+# The ε is for safety, and where all are equal the library goes further: it returns exactly 0.
 
 # %% tags=["nbval-check-output"]
 some = torch.rand(16, 8, generator=torch.Generator().manual_seed(0))
 torch.testing.assert_close(my_group_advantages(some), group_advantages(some))
 equal = torch.full((1, 7), 0.1)  # seven times the same reward
 assert (group_advantages(equal) == 0).all()
-dust = my_group_advantages(equal).abs().max() > 0
-print("the same advantages; where all are equal, the library says 0, and mine", "leaves dust" if dust else "does too")
+print("the same advantages, and exactly 0 where all are equal")
+
+# %%
+print("mine, where all are equal:", f"{my_group_advantages(equal)[0, 0].item():+.1e}")
 
 # %% [markdown]
-# (The mean of seven 0.1s is not quite 0.1 in float32, so mine blames everybody a little for nothing.)
+# Mine leaves a little dust, since in float32 the mean of seven 0.1s is not quite 0.1. That sounds harmless, but Adam
+# divides every gradient by its usual size: if dust is all there is, dust is what it takes a full step along.
 #
 # ## From PPO to GRPO
 #
@@ -170,14 +173,9 @@ show_diff(rlhf.RLHF.learn, GRPO.learn)
 # within the group, give every token of an answer its answer's advantage. What stays is the most important line: both
 # hand a `Batch` to `policy_update`.
 #
-# From RLOO, which has no critic either, it is a shorter way: the division by the std, PPO's clip, several epochs.
-
-# %%
-diff = show_diff(rloo.RLOO.learn, GRPO.learn)
-print(f"RLOO → GRPO: {diff.removed} lines gone, {diff.added} new")
-diff
-
-# %% [markdown]
+# (RLOO of chapter 12 has no critic either. From there to here it is a division by the std, PPO's clip, and several
+# epochs: `show_diff(rloo.RLOO.learn, GRPO.learn)`.)
+#
 # And `policy_update` is the one that balanced a pole. There is only one.
 
 # %% tags=["nbval-check-output"]
@@ -328,7 +326,7 @@ for name, replies in said.items():
 # ### A reward model
 #
 # The third is the judge of chapter 13: a GPT-2 that has learned from 4,000 comparisons which replies people like. (A
-# quarter of this page's computing time goes into teaching it.) Its method `reward` is a reward function like the
+# good part of this page's computing time goes into teaching it.) Its method `reward` is a reward function like the
 # other two. Since a judge can be fooled, we pay β = 0.15 for each nat of KL from the model that we began with, as in
 # chapter 14: `kl_in="reward"` takes it from the reward, before the group is compared.
 
@@ -434,9 +432,9 @@ for mu in (0.1, 1.0):
         print(f"   {name}      exact {bias:+7.4f} drawn {seen:+7.4f}      exact {spread:5.2f} drawn {scatter:5.2f}")
 
 # %% [markdown]
-# So far k₃ is the winner in every column, and for *reading off* a KL it is: `rlcore` reports it as `kl`. From here it
-# is a small step to writing `loss + β * k3.mean()` and letting autograd do the rest. Everybody took it. Let us see what
-# it does.
+# So far k₃ wins every column or shares the first place, and for *reading off* a KL it is: `rlcore` reports it as `kl`.
+# From here it is a small step to writing `loss + β * k3.mean()` and letting autograd do the rest. Everybody took it.
+# Let us see what it does.
 #
 # ### A right number with a wrong slope
 #
@@ -552,11 +550,11 @@ for i, (push, label) in enumerate(((torch.ones_like(u), "k1: 1, wherever the ref
     ax.plot(u, push, color=f"C{i}", label=label)
 ax.axhline(0, color="black", linewidth=0.6)
 ax.axvline(0, color="black", linewidth=0.6)
-ax.annotate("likelier than\nfor the reference", (2.6, -3.9), ha="center", fontsize=9)
-ax.annotate("less likely", (-1.1, 2.6), ha="center", fontsize=9)
+ax.annotate("likelier than for\nthe reference →", (0.1, -4.6), fontsize=9)
+ax.annotate("← less likely", (-0.1, 3.6), ha="right", fontsize=9)
 ax.set(title="How hard a drawn token is pulled back", xlabel="log π(a) − log ref(a)", ylabel="push against log π(a)",
        ylim=(-5, 4.2))
-ax.legend(fontsize=9, loc="lower right")
+ax.legend(fontsize=9, loc="lower right", bbox_to_anchor=(1, 0.1))
 show(fig, alt="The push on a drawn token against log π − log ref. k1: constant 1. k2: a straight line through 0. k3: "
               "rises to 1 and stays there on the right, and falls exponentially on the left.")
 
@@ -565,26 +563,26 @@ show(fig, alt="The push on a drawn token against log π − log ref. k1: constan
 # however much likelier a token has become, it never pulls harder than 1. On the left it may pull without bound. (It is
 # what the other KL asks for: KL(ref ‖ π) minds above all that π should drop nothing that the reference would say.)
 #
-# Note the blue line's neighbour, too. *k₂ in the loss* and *k₁ as a reward* put the same factor in front of ∇ log π(a).
-# For a single action they are the same method. For a text there is a difference left: a reward praises or blames every
+# One more thing is in the legend: *k₂ in the loss* and *k₁ as a reward* put the same factor in front of ∇ log π(a). For
+# a single action they are the same method. For a text there is a difference left: a reward praises or blames every
 # token for all that follows, a loss each token for itself.
 #
-# > **Pitfall, from real life.** In January 2025 the authors of open-instruct tried k₁, k₂, k₃ in GRPO's loss and posted
-# > the curves: "kl1 looks wrong (larger beta induces larger KL...???)". Somebody had the answer ready: that estimator
-# > would "completely ignore the ref_logprobs during training" ([open-instruct
+# > **Pitfall, from real life.** In January 2025 the authors of open-instruct tried k₁, k₂ and k₃ in GRPO's loss and
+# > posted the curves: "kl1 looks wrong (larger beta induces larger KL...???)". Somebody had the answer ready: in the
+# > loss that estimator would "completely ignore the ref_logprobs" ([open-instruct
 # > #534](https://github.com/allenai/open-instruct/issues/534),
-# > [#535](https://github.com/allenai/open-instruct/pull/535)). A few days later a third pointed out there that k₃'s
-# > slope is not the KL's either. Tang and Munos (2025) collected such cases, in libraries and in the pseudocode of
-# > well-known papers. The repair is to put the dice back: multiply k₃ by the ratio ρ = π/π_old, which is 1 and whose
-# > slope is not 0. DeepSeek-V3.2 does that; TRL got it as an option in December 2025
-# > ([#4638](https://github.com/huggingface/trl/pull/4638)) and as its default in 2026
+# > [#535](https://github.com/allenai/open-instruct/pull/535)). A few days later a third added there that k₃'s slope is
+# > not the KL's either. Tang and Munos (2025) collected such cases, in libraries and in the pseudocode of well-known
+# > papers. The repair is to put the dice back: multiply k₃ by the ratio ρ = π/π_old, which is 1 and whose slope is not
+# > 0. DeepSeek-V3.2 does that. For TRL it was proposed in December 2025, as an option
+# > ([#4638](https://github.com/huggingface/trl/pull/4638)), and it is the default since 2026
 # > ([#6503](https://github.com/huggingface/trl/pull/6503)). Exercise 16.5 is that repair.
 
 # %% [markdown]
 # ### Does it matter?
 #
 # Six actions are not a language model. Here are 45 runs with the reward model of above (a base and a judge per seed,
-# five seeds; `benchmarks/grpo_kl.py`, two runs a minute): the price in the reward, or in the loss as k₁, k₂, k₃, at
+# five seeds; `benchmarks/grpo_kl.py`, some seconds each): the price in the reward, or in the loss as k₁, k₂, k₃, at
 # several β. Each ends somewhere in this plane: how far it went, and what the replies are truly worth.
 
 # %%
@@ -615,7 +613,8 @@ for (penalty, divide), (label, colour, marker, betas) in KINDS.items():
         ax.plot(kl, worth, marker, color=colour, markersize=4, alpha=0.35)
         middle.append((kl.mean(), worth.mean()))
         if beta:
-            ax.annotate(f"β {beta}", middle[-1], xytext=(6, 5), textcoords="offset points", fontsize=8, color=colour)
+            ax.annotate(f"β {beta}", middle[-1], xytext=(0, 11 if penalty == "k2" else -17), ha="center",
+                        textcoords="offset points", fontsize=8, color=colour)
         words.append(f"{label} β={beta}: KL {kl.mean():.1f}, gold {worth.mean():.2f}")
     ax.plot(*zip(*sorted(middle), strict=True), marker + "-", color=colour, markersize=9, label=label)
 ax.set(title="How far it went, and what it is worth", xlabel="KL to the reference (nats per reply)", xscale="log",
@@ -647,16 +646,16 @@ for one_side, other in (("k3", 0.15), ("reward", 0.05)), (("k2", 0.15), ("reward
 # Take it in three steps.
 #
 # **k₁ in the loss** is not a price at all: it ends *further* away than no price, on each of the five seeds. On the
-# answers that the policy has just written its slope is 0 on average, so it is noise; but each batch is used for four
-# steps, and from the second on the answers are another policy's. Then the term pushes away from what was written. That
-# is what the people in the box saw.
+# answers that the policy has just written its slope is 0 on average, so it is noise. But each batch is used for four
+# steps, and from the second on the answers are an older policy's. Then the mean of ∇ log π is −∇KL(π_old ‖ π), and
+# whoever goes down this loss goes *up* that KL: away from what was just written. The people in the box saw that.
 #
-# **At the same β**, k₃ in the loss ends further away and with worse replies than the price in the reward. It would be
-# easy to stop here and blame k₃. But look at k₂, which has the right slope: it ends just as far away. So the distance
-# is not the estimator's doing. It is the std's. GRPO divides the *reward* by the group's std, and what is in the
-# reward, price and all, is divided with it. What stands in the loss is not. As the answers become alike and the std
-# falls, the reward part grows and the price does not: in the loss, β means less and less. Leave the division out (▼),
-# and k₂ stays as close as the price in the reward does.
+# **At the same β**, k₃ in the loss ends further away than the price in the reward. It would be easy to stop here and
+# blame k₃. But look at k₂, which has the right slope: it ends at least as far away. So the distance is not the
+# estimator's doing. It is the std's. GRPO divides the *reward* by the group's std, and what is in the reward, price and
+# all, is divided with it. What stands in the loss is not. As the answers become alike and the std falls, the reward's
+# part grows and the price does not: in the loss, β means less and less. Leave the division out (▼), and k₂ stays closer
+# than the price in the reward.
 #
 # **At about the same KL** the comparison is fair. Against the price in the reward, k₃ seems to bring less gold, by less
 # than twice the standard error: five seeds do not decide it, nor whether k₂ brings more. Against k₂ it is decided: same
@@ -723,7 +722,7 @@ show(fig, alt="Left: the share of dead groups against p, for groups of 2, 4, 8 a
 #
 # ## Against PPO, at equal tokens
 #
-# Everybody says that GRPO is lighter than PPO and steadier. Let us see. Everybody writes 128 answers a step, and has
+# You will read that GRPO is lighter than PPO and steadier. Let us see. Everybody writes 128 answers a step, and has
 # the same base models, the same learning rate and the same four passes over each batch (on a base model that is not
 # among the five, four were better than one for both). PPO has a critic and can ask 128 *different* questions; GRPO must
 # spend its 128 answers on groups. And so that we know which of the two matters, PPO runs once more with a critic that
@@ -740,8 +739,8 @@ def of(learner, key):
     return np.array([run[key] for run in sorted(runs, key=lambda run: run["seed"])])
 
 
-LEARNERS = {"PPO": "PPO: 128 questions, a critic", "PPO, no critic": "PPO without its critic",
-            **{f"GRPO, groups of {G}": f"GRPO: {128 // G} questions × {G}" for G in SIZES}}
+LEARNERS = {"PPO": "PPO: 128 × 1, a critic", "PPO, no critic": "PPO: 128 × 1, no critic (- -)",
+            **{f"GRPO, groups of {G}": f"GRPO: {128 // G} × {G}" for G in SIZES}}
 fig, axes = plt.subplots(1, 2, figsize=(10, 4.2), width_ratios=(3, 2))
 for i, (name, label) in enumerate(LEARNERS.items()):
     right = of(name, "right")  # [seeds, looks]
@@ -753,11 +752,9 @@ for i, (name, label) in enumerate(LEARNERS.items()):
                      va="center", fontsize=9)
 axes[0].set(title="Equal answers …", xlabel="step (128 answers; mean ± standard error of 5 seeds)",
             ylabel="chance of a right answer, held out")
-handles, labels = axes[0].get_legend_handles_labels()
-axes[0].legend(handles, [label.split(" (mean ±")[0] for label in labels], fontsize=8, loc="lower right")
-axes[1].set_yticks(range(len(LEARNERS)), [label.split(":")[-1].strip() for label in LEARNERS.values()], fontsize=9)
-axes[1].set(title="… at different prices", xlabel="CPU time of a step (median of 5)")
-axes[1].margins(x=0.18)
+axes[1].set_yticks(range(len(LEARNERS)), list(LEARNERS.values()), fontsize=9)
+axes[1].set(title="… at different prices", xlabel="CPU ms of a step, median of 5 (same colours)")
+axes[1].margins(x=0.2)
 axes[1].invert_yaxis()
 axes[1].grid(False)
 show(fig, alt="Held-out chance of a right answer after 30 steps, and CPU time of a step: " + "; ".join(
@@ -782,6 +779,9 @@ for a, b in (("PPO", "GRPO, groups of 8"), ("PPO", "GRPO, groups of 2"), ("PPO",
     print(f"   {a} − {b}: {paired(1000 * end[a], 1000 * end[b])} thousandths, ahead on {(end[a] > end[b]).sum()} of 5")
 print("what the critic explains of the returns, in the last five steps:",
       "  ".join(f"{value:.2f}" for value in of("PPO", "explained_variance")[:, -1]))
+seconds = {name: np.median(of(name, "cpu_seconds")) for name in LEARNERS}
+print(f"the critic's share of PPO's time: {1 - seconds['PPO, no critic'] / seconds['PPO']:.0%}; in the time of a step "
+      f"of PPO, GRPO (16 × 8) takes {seconds['PPO'] / seconds['GRPO, groups of 8']:.1f}")
 
 # %% [markdown]
 # At equal answers **PPO wins**, against every group size and on every seed. So much for "always better".
@@ -792,15 +792,16 @@ print("what the critic explains of the returns, in the last five steps:",
 # What wins is the number of *different questions*. Eight answers to one question have much in common, and when they all
 # agree they teach nothing; with the batch's mean as the baseline, 128 questions are 128 lessons.
 #
-# Now the right-hand panel. A step of PPO costs several of GRPO's, so at equal *computing time* GRPO takes several
-# steps for each of PPO's. Half of PPO's bill is the critic that did nothing. The rest is that 128 different questions
+# Now the right-hand panel. A step of PPO costs several of GRPO's, so at equal *computing time* GRPO takes several steps
+# for each of PPO's. A large part of PPO's bill is the critic that did nothing. The rest is that 128 different questions
 # share nothing, while the answers of a group share their question and often their first digits. That is a property of
 # this library and of short answers, as the next picture says.
 #
-# And "steadier"? Neither the spread over the seeds nor the largest fall separates them here. What remains of the
-# folklore is the honest part: GRPO has a model less to train, to tune and to keep in memory (a critic with its
-# optimiser's two moments takes as much as the policy with its own). Where a critic *does* learn, and where a reward
-# comes in the middle of an episode, it has its place: that was chapter 08.
+# And "steadier"? The runs of both scatter over the seeds about as much. Those that fall back now and then are GRPO's,
+# most with the largest groups: if anything, here PPO is the steadier one. What remains of the folklore is its honest
+# part. GRPO has a model less to train, to tune and to keep in memory (a critic with its optimiser's two moments takes
+# as much as the policy with its own). Where a critic *does* learn, and where rewards come in the middle of an episode,
+# it has its place: that was chapter 08.
 #
 # > **Change this number and run again.** Live, and on one seed: `GRPOConfig(steps=30, epochs=4, group_size=4,
 # > prompts_per_step=32)` against `epochs=1`. What do the three further passes over each batch bring, and what do they
@@ -830,9 +831,10 @@ show(fig, alt=f"CPU time of a GRPO step by phase, TRL and rlcore; rlcore is {rat
     f"{name} {entry['mean']:.3f} ± {entry['sd']:.3f}" for name, entry in late.items()))
 print(f"{speed['timing']['contestants']['TRL']['total']['median']:.0f} against "
       f"{speed['timing']['contestants']['rlcore']['total']['median']:.0f} ms, {ratio:.1f} times, at the same accuracy")
+print(f"the same batch, the same loss: they differ by {speed['agreement']['float32']['loss, on policy']:.0e}")
 
 # %% [markdown]
-# That is `benchmarks/grpo_vs_trl.py`: the same algorithm on the same batches (their losses agree to seven digits), once
+# That is `benchmarks/grpo_vs_trl.py`: the same algorithm on the same batches, once
 # in Hugging Face's TRL and once here. The difference is nothing but shared prefixes: eight answers to one question
 # share the question, and often their first digits, and each distinct prefix is computed once. So a group is a cheap
 # thing to compute, and not only a baseline. (On long texts that soon go different ways there is less to share, and the
@@ -863,7 +865,7 @@ attempt(lambda: GRPO(addition_base(), questions, GRPOConfig(group_size=16)).lear
 # Everything runs, the loss looks like a loss. (`grpo.train` builds the world from the config, so there it cannot
 # happen.)
 #
-# The same thing came about by a subtler way in R1-V, an early open reproduction of R1 for images: with two prompts per
+# The same thing came about by a subtler way in R1-V, an early open attempt at R1 for images: with two prompts per
 # batch the completions lay in the order P1 P2 P1 P2 …, and `rewards.view(-1, num_generations)` cut that into groups of
 # both ([R1-V #67](https://github.com/StarsfieldAI/R1-V/issues/67)). A `view` does not know what it is looking at. In
 # exercise 16.1 you will write it the right way round.

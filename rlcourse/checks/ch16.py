@@ -20,32 +20,38 @@ def check_advantages(fn):
     centred = groups - groups.mean(-1, keepdim=True)
     std = groups.std(-1, keepdim=True)
     columns = rewards.view(4, 2)  # P1 P2 P1 P2 …
-    mixed = ((columns - columns.mean(0)) / (columns.std(0) + 1e-4)).flatten()
-    swapped = rewards.view(4, 2)
+    mixed = (columns - columns.mean(0)) / columns.std(0)
+
+    def about(wrong):  # … with the 1e-4 or without: that is another mistake
+        return lambda r: torch.allclose(torch.as_tensor(r, dtype=torch.float32), wrong.flatten(), rtol=1e-3)
+
     expect(call(fn, rewards, 4), (centred / (std + 1e-4)).flatten(), pure=True, rtol=2e-5, mistakes={
-        "batch-mean": (((groups - rewards.mean()) / (std + 1e-4)).flatten(),
+        "not-flattened": (lambda r: torch.as_tensor(r).shape == (2, 4), "Those are rows of groups, `[P, G]`. The "
+                          "answers came as `[P·G]` and go back so: `.flatten()`."),
+        "eps-forgotten": ((centred / std).flatten(), "Nearly: the 1e-4 is missing, which is added to the std."),
+        "batch-mean": (about((groups - rewards.mean()) / std),
                        "You subtracted the mean of the whole batch. An answer to a hard question would be punished for "
                        "the question: the mean is the group's own."),
-        "batch-mean-and-std": ((rewards - rewards.mean()) / (rewards.std() + 1e-4),
+        "batch-mean-and-std": (about((rewards - rewards.mean()) / rewards.std()),
                                "You took mean and std over the whole batch: that is whitening, as PPO does it. Here "
                                "each answer is compared with the others to the *same* prompt."),
-        "batch-std": ((centred / (rewards.std() + 1e-4)).flatten(),
+        "batch-std": (about(centred / rewards.std()),
                       "The mean is the group's, the std the whole batch's. Both belong to the group."),
-        "population-std": ((centred / (groups.std(-1, keepdim=True, correction=0) + 1e-4)).flatten(),
+        "population-std": (about(centred / groups.std(-1, keepdim=True, correction=0)),
                            "You divided by G inside the standard deviation (NumPy's default, ddof=0). The sample's, "
                            "torch's default, divides by G − 1."),
-        "interleaved": (mixed, "You cut the batch as if it lay P1 P2 P1 P2 …, so each group mixes the prompts. The "
-                               "answers to one prompt stand next to each other: `view(-1, group_size)`, groups along "
-                               "the *last* axis."),
+        "interleaved": (about(mixed), "You cut the batch as if it lay P1 P2 P1 P2 …, so each group mixes the prompts. "
+                               "The answers to one prompt stand next to each other: `view(-1, group_size)`, groups "
+                               "along the *last* axis."),
         "size-is-the-number-of-groups": (
-            ((swapped - swapped.mean(-1, keepdim=True)) / (swapped.std(-1, keepdim=True) + 1e-4)).flatten(),
+            about((columns - columns.mean(-1, keepdim=True)) / (columns.std(-1, keepdim=True) + 1e-4)),
             "You made `group_size` groups. It says how many answers are *in* a group: `view(-1, group_size)`."),
         "not-divided": (centred.flatten(), "You did not divide by the std. That is Dr. GRPO's advantage (chapter 17), "
                                            "and, up to G/(G − 1), RLOO's."),
-        "variance": ((centred / (std**2 + 1e-4)).flatten(), "You divided by the variance. The standard deviation is "
+        "variance": (about(centred / std**2), "You divided by the variance. The standard deviation is "
                                                             "its root."),
-        "not-centred": ((groups / (std + 1e-4)).flatten(), "The group's mean was not subtracted."),
-        "sign-flipped": (-(centred / (std + 1e-4)).flatten(), "The sign is turned round: it is the reward minus the "
+        "not-centred": (about(groups / std), "The group's mean was not subtracted."),
+        "sign-flipped": (about(-centred / std), "The sign is turned round: it is the reward minus the "
                                                               "mean. This would make good answers rare."),
         "leave-one-out": ((centred * 4 / 3).flatten(), "That is RLOO (chapter 12): the mean of the *others*, and "
                                                        "nothing divided."),
@@ -78,9 +84,9 @@ def check_advantages(fn):
 ])
 def check_length_reward(fn):
     """Five completions with wishes of their own, one of them empty, one with two blanks."""
-    prompts = ["user what is the color of the apple ? bot"] * 5
+    prompts = ["which color ?"] * 5
     completions = ["the apple is red .", "red", "", "i  do not know .", "of course , the apple is red ."]
-    wish = [5, 3, 2, 3, 10]
+    wish = [4, 3, 2, 8, 10]
     counts = [5, 1, 0, 5, 8]
     right = [-float(abs(n - w)) for n, w in zip(counts, wish, strict=True)]
 
@@ -178,8 +184,9 @@ def check_expected_pull(fn):
     both = {
         "dice-moved": (reverse, "That is ∇KL itself: you differentiated through the weights as well. In training the "
                                 "actions are drawn, they are data: `.detach()` how often each comes."),
-        "gradient-lost": (RuntimeError, "Something was detached that must not be: the log-probs *inside* k carry the "
-                                        "slope, only the weights are data."),
+        "gradient-lost": (RuntimeError, "Nothing carries a gradient. `theta` comes without one: `theta.detach()."
+                                        "requires_grad_()`. And the log-probs *inside* k must not be detached, only "
+                                        "the weights are data."),
     }
     expect(call(fn, theta, log_ref, "k1"), zero, atol=1e-5, mistakes=both | {
         "unweighted": ((1 - 3 * pi) / 3, "You took the plain mean over the actions. Likely ones are drawn more often: "

@@ -169,6 +169,11 @@ def no_half(log_pi, log_ref, kind):
     return estimate(log_pi, log_ref, kind) * (2 if kind == "k2" else 1)
 
 
+def never_asked_for(theta, log_ref, kind):
+    log_pi = theta.log_softmax(-1)
+    return torch.autograd.grad((log_pi.detach().exp() * estimate(log_pi, log_ref, kind)).sum(), theta)[0]
+
+
 def by_hand(theta, log_ref, kind):
     """∇k = push · ∇log π(a), and ∇log π(a) is the one-hot of a minus π."""
     pi = theta.softmax(-1)
@@ -200,6 +205,9 @@ MUTANTS = {
         Mutant("population-std", checked(lambda g: centred(g) / std(g, correction=0))),
         Mutant("interleaved", interleaved),
         Mutant("size-is-the-number-of-groups", as_many_groups),
+        Mutant("not-flattened", lambda rewards, group_size: dusty(rewards, group_size).view(-1, group_size)),
+        Mutant("eps-forgotten", checked(lambda g: centred(g) / g.std(-1, keepdim=True))),
+        Mutant("batch-mean-and-std", lambda rewards, group_size: (rewards - rewards.mean()) / rewards.std()),
         Mutant("not-divided", checked(centred)),
         Mutant("variance", checked(lambda g: centred(g) / (g.var(-1, keepdim=True) + 1e-4))),
         Mutant("not-centred", checked(lambda g: g / std(g))),
@@ -243,6 +251,7 @@ MUTANTS = {
     "16.4": [
         Mutant("dice-moved", pull(lambda log_pi, log_ref: log_pi.exp())),
         Mutant("gradient-lost", pull(dice, lambda *args: estimate(*args).detach())),
+        Mutant("gradient-lost", never_asked_for),
         Mutant("unweighted", pull(lambda log_pi, log_ref: 1 / len(log_pi))),
         Mutant("unweighted-sum", pull(lambda log_pi, log_ref: 1.0)),
         Mutant("weighed-by-the-reference-k", pull(lambda log_pi, log_ref: log_ref.exp(), lambda a, b, k: b - a)),

@@ -753,7 +753,7 @@ for i, (name, label) in enumerate(LEARNERS.items()):
 axes[0].set(title="Equal answers …", xlabel="step (128 answers; mean ± standard error of 5 seeds)",
             ylabel="chance of a right answer, held out")
 axes[1].set_yticks(range(len(LEARNERS)), list(LEARNERS.values()), fontsize=9)
-axes[1].set(title="… at different prices", xlabel="CPU ms of a step, median of 5 (same colours)")
+axes[1].set(title="… at different prices", xlabel="CPU time of a step (ms)\nmedian of 5; same colours")
 axes[1].margins(x=0.2)
 axes[1].invert_yaxis()
 axes[1].grid(False)

@@ -106,10 +106,9 @@ def draw_way(ax, rows, title):
     """Proxy and gold of each batch over training."""
     steps = [row["step"] for row in rows]
     for name, colour, label in (("proxy", "C1", "the judge says (sd)"), ("gold", "C0", "it is worth (gold, points)")):
-        ax.plot(steps, [row[name] for row in rows], color=colour)
-        ax.annotate(label, (steps[-1], rows[-1][name]), xytext=(-2, 8 if name == "proxy" else -14), color=colour,
-                    textcoords="offset points", ha="right", fontsize=9)
+        ax.plot(steps, [row[name] for row in rows], color=colour, label=label)
     ax.axhline(0, color="black", linewidth=1)
+    ax.legend(fontsize=9)
     ax.set(title=title, xlabel="step (128 replies each)", ylabel="mean of the batch")
 
 
@@ -122,7 +121,6 @@ def in_words(rows):
 
 fig, ax = plt.subplots()
 draw_way(ax, rows, "A judge taught by 250 comparisons, and nothing to hold the policy back")
-ax.margins(y=0.18)
 show(fig, alt=f"Proxy and gold over {len(rows)} steps of PPO. {in_words(rows)}")
 
 # %% [markdown]
@@ -387,14 +385,40 @@ print_table(chosen)
 # word the policy says less readily than the reference does.)
 #
 # One number from the judge, for the whole reply, has become one number per token, and they are not alike. Go down the
-# column *V before* and find where it leaps. The word *above* the leap is where the critic changed its mind: that word's
-# advantage is large. The words that had to follow, once it was said, get less of the praise, or blame.
+# column *V before* and find where it leaps. The word *above* the leap is where the critic changed its mind. The words
+# that had to follow, once it was said, have little to do with it, and their advantages are usually small.
+#
+# And the words before it? That is what λ is for. The same reply once more, for three λ, and without any critic.
+
+# %%
+own = mask[chosen].nonzero()[:, 0]
+words = policy.tokenizer.convert_ids_to_tokens(trajectory.actions[chosen, own].tolist())
+nothing = torch.zeros_like(values)
+ways = {"λ = 0": gae(rewards, values, next_values, over, over, 1.0, 0.0),
+        "λ = 0.95": advantages, "λ = 1": gae(rewards, values, next_values, over, over, 1.0, 1.0),
+        "no critic (λ = 1)": gae(rewards, nothing, nothing, over, over, 1.0, 1.0)}
+fig, ax = plt.subplots(figsize=(8.2, 3.6))
+for i, (name, marker) in enumerate(zip(ways, "osD^", strict=True)):
+    ax.plot(range(len(own)), ways[name][chosen, own], marker=marker, markersize=5, label=name, linewidth=1.6,
+            color=("C0", "C1", "C2", "black")[i])
+ax.axhline(0, color="black", linewidth=1)
+ax.set_xticks(range(len(own)), words)
+ax.set(title="Who is praised or blamed for one reply?", ylabel="advantage")
+ax.legend(fontsize=9)
+show(fig, alt="The advantage of each token of one reply. " + "; ".join(
+    f"{name}: " + ", ".join(f"{word} {x:+.2f}" for word, x in zip(words, way[chosen, own], strict=True))
+    for name, way in ways.items()))
+
+# %% [markdown]
+# With λ = 0 each word gets its own surprise and its own price, nothing else. With λ = 1 each gets all that followed. At
+# 0.95 the blame goes *back* to the words that led there, a little fainter with each word, and never forward to those
+# that came after. Without a critic every word hears what was still to be paid; whether that is more or less than one
+# could have expected there, nobody says.
 #
 # Let us check the arithmetic: GAE's by hand; at λ = 1, where the advantage is simply *what still came* minus *what was
 # expected*; and the prices.
 
 # %% tags=["nbval-check-output"]
-own = mask[chosen].nonzero()[:, 0]
 r, V = rewards[chosen, own], values[chosen, own]  # [N] each
 still_to_come = r.flip(0).cumsum(0).flip(0)
 torch.testing.assert_close(gae(rewards, values, next_values, over, over, 1.0, 1.0)[chosen, own], still_to_come - V,
@@ -464,7 +488,6 @@ history += follow(agent)
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(9.2, 3.6), width_ratios=(3, 2))
 draw_way(axes[0], history, "With a good judge and a leash (β = 0.15)")
-axes[0].margins(y=0.15)
 axes[1].plot([row["step"] for row in history], [row["kl"] for row in history], color="C2")
 axes[1].set(title="How far from the reference", xlabel="step", ylabel="KL (nats per reply)")
 show(fig, alt=f"RLHF over 30 steps, one run. {in_words(history)} The KL rises to "
@@ -545,8 +568,8 @@ print("\n".join(drops))
 # %% [markdown]
 # Up to the word where the two replies part the lines are one, since the texts are. Then one falls off a cliff, and it
 # falls *at the word*: nobody ever told the critic that "blue" was the trouble; it only ever heard what whole replies
-# were worth. The size of the step is that word's TD error (up to its price), and with λ below 1 it is mostly
-# *that* word which gets the blame.
+# were worth. The size of the step is that word's TD error (up to its price): GAE gives it to that word and,
+# fading with λ, to those before it. The words behind it are not to blame.
 #
 # That is what a critic can do. Whether it is worth a fourth model, we will measure below.
 
@@ -574,8 +597,8 @@ def ends(judge, beta, name):
 
 JUDGES = {"good": ("C0", "o", (0.15, 0.0)), "weak": ("C1", "s", (1.0, 0.15, 0.05, 0.0)),
           "length-biased": ("C2", "^", (0.15, 0.0))}
-LABELS = {("good", 0.15): (-50, 8), ("good", 0.0): (9, 4), ("weak", 1.0): (8, -12), ("weak", 0.15): (-36, -52),
-          ("weak", 0.05): (-22, -66), ("weak", 0.0): (-42, -8), ("length-biased", 0.15): (10, 16),
+LABELS = {("good", 0.15): (-50, 8), ("good", 0.0): (9, 4), ("weak", 1.0): (-2, -24), ("weak", 0.15): (-34, -82),
+          ("weak", 0.05): (-6, -50), ("weak", 0.0): (-42, -8), ("length-biased", 0.15): (10, 16),
           ("length-biased", 0.0): (8, 4)}  # where to write, in points from the dot
 base_gold = np.mean([run["gold"][0] for run in runs_of("good", 0.15)])
 fig, axes = plt.subplots(1, 2, figsize=(9.8, 4.4), sharey=True)
@@ -663,7 +686,7 @@ for line in told:
 # the left column from the middle one. The lower row has the same orange to within a few tenths, and another world below
 # it.
 #
-# The weak judge's gold does not even rise before it falls (we look every five steps, and by then it is far out). With
+# The weak judge's gold hardly rises at all before it falls (we look every five steps, and by then it is far out). With
 # larger models and smaller steps there is a hump; Gao, Schulman and Hilton (2023) measured humps for reward models of
 # many sizes, and found gold to be a simple function of √KL, which is why that axis is drawn as a root above.
 #

@@ -341,11 +341,11 @@ for name in ("sequence", "token"):
 # that is where Liu and others found it, and named the cure *Dr. GRPO*, "GRPO done right".
 #
 # > **Pitfall, from real life.** Divide by all tokens *of what*? With version 0.16 (March 2025) TRL moved GRPO's loss
-# > from the mean per sequence to the mean over tokens. But a batch that does not fit into memory is computed in pieces, and
-# > each piece was divided by *its own* tokens. The documentation said so: with one completion per device "the loss is
-# > equivalent to the GRPO loss". Whoever had little memory had the old bias back. The pull request that repaired it in
-# > August puts it like this: "the normalizer was local and not accumulated. In other words, you could only
-# > achieve DAPO with gas=1 and num GPUs=1" ([#3938](https://github.com/huggingface/trl/pull/3938); *gas* is gradient
+# > from the mean per sequence to the mean over tokens. But a batch that does not fit into memory is computed in pieces,
+# > and each piece was divided by *its own* tokens. The documentation said so: with one completion per device "the loss
+# > is equivalent to the GRPO loss". Whoever had little memory had the old bias back. The pull request that repaired it
+# > in August puts it like this: "the normalizer was local and not accumulated. In other words, you could only achieve
+# > DAPO with gas=1 and num GPUs=1" ([#3938](https://github.com/huggingface/trl/pull/3938); *gas* is gradient
 # > accumulation steps). Under "constant" the trap does not exist, which is an argument for it.
 #
 # The trap, in three lines, and the third argument of every reduction in `rlcore`, which is the way out: the mask of the
@@ -604,9 +604,9 @@ for what in WHATS:
 
 # %% [markdown]
 # The left panel says that the bounds are at work. The rest: DAPO's .28 against .2 cannot be told from nothing, in
-# entropy, pass@1 or pass@8. With no upper bound at all the entropy may be a little higher; that is **inconclusive**, too. What
-# stands out is the other side. Without a *lower* bound learning is slower (until the rate has fallen far enough that
-# all meet), and on all five the entropy is higher.
+# entropy, pass@1 or pass@8. With no upper bound at all the entropy may be a little higher; that is **inconclusive**,
+# too. What stands out is the other side. Without a *lower* bound learning is slower (until the rate has fallen far
+# enough that all meet), and on all five the entropy is higher.
 #
 # Do not read that as exploration. A policy that has learned less is less sure: entropy and accuracy move together here,
 # and between two runs that are not equally right, a difference in entropy says nothing by itself. And ask what
@@ -891,9 +891,9 @@ for name in FAMILY:
 # well as GRPO with two fifths of its tokens thrown away.
 #
 # So which one? Not the one with the highest bar in somebody else's figure. Ask what *your* setting has that one of
-# these lines is about. Do lengths vary? Not the mean per sequence. Do you update several times per batch? Then you need a
-# clip, and should look at what it cuts. Are many groups dead, and is writing cheap? Resample. Is none of that so? Take
-# the fewest lines.
+# these lines is about. Do lengths vary? Not the mean per sequence. Do you update several times per batch? Then you need
+# a clip, and should look at what it cuts. Are many groups dead, and is writing cheap? Resample. Is none of that so?
+# Take the fewest lines.
 #
 # > **Change this number and run again.** In a new cell, `train(addition_base(), train_problems, [exact_answer],
 # > GRPOConfig(**DESCENDANTS["DAPO"] | {"resample": 0}, steps=50, minibatch_size=32))` is DAPO without its dynamic

@@ -72,8 +72,8 @@ def check_three_reductions(fn):
 
 @exercise("17.2", title="Who is worth learning from?", hints=[
     "When does a comparison within a group say nothing? Not only when everything is wrong.",
-    "A group is dead if all its rewards equal the first one: `(rewards == rewards[:, :1]).all(-1)`. Rounding makes a "
-    "standard deviation of equal numbers 1e-8 now and then, so do not ask whether it is 0.",
+    "A group is dead if all its rewards equal the first one: `(rewards == rewards[:, :1]).all(-1)`. (Asking "
+    "whether a standard deviation is 0 is a gamble: by rounding, that of equal numbers may be 1e-8.)",
     "`alive = (rewards != rewards[:, :1]).any(-1)`; `return alive.nonzero()[:wanted, 0]`",
 ])
 def check_live_groups(fn):
@@ -112,12 +112,9 @@ def check_live_groups(fn):
                              "There is one live group, and five were wanted. A smaller batch is no harm; dead groups "
                              "in it are a waste."),
     })
-    same = torch.full((1, 6), 0.1) + torch.tensor([[0.0], [0.2], [0.6]])  # three dead groups; their std is 0 or 1e-8
-    expect(call(fn, same, 3), torch.tensor([], dtype=torch.long), mistakes={
-        "std-of-equals": (lambda r: len(torch.as_tensor(r).flatten()) > 0,
-                          "All these groups are dead, and you kept one. The standard deviation (or a difference from "
-                          "the mean) of equal numbers need not be exactly 0 on a computer; compare the rewards with "
-                          "each other."),
+    expect(call(fn, torch.full((3, 4), 0.5), 2), torch.tensor([], dtype=torch.long), mistakes={
+        "filled-with-dead": (lambda r: len(torch.as_tensor(r).flatten()) > 0,
+                             "All three groups are dead: there is nothing to return but an empty tensor."),
     })
 
 

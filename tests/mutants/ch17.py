@@ -182,8 +182,6 @@ MUTANTS = {
         Mutant("mask-not-numbers", lambda r, n: ~equal(r)),
         Mutant("flat-answers", lambda r, n: (~equal(r)).nonzero()[:n]),
         Mutant("filled-with-dead", filled_up),
-        Mutant("std-of-equals", dead_if(lambda r: r.std(-1) == 0)),
-        Mutant("std-of-equals", dead_if(lambda r: (r - r.mean(-1, keepdim=True) == 0).all(-1))),
     ],
     "17.3": [
         Mutant("not-divided", lambda new, old, mask: log_ratios(new, old, mask).sum(-1).exp()),

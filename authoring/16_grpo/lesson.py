@@ -722,12 +722,13 @@ show(fig, alt="Left: the share of dead groups against p, for groups of 2, 4, 8 a
 #
 # ## Against PPO, at equal tokens
 #
-# You will read that GRPO is lighter than PPO and steadier. Let us see. Everybody writes 128 answers a step, and has
-# the same base models, the same learning rate and the same four passes over each batch (on a base model that is not
-# among the five, four were better than one for both). PPO has a critic and can ask 128 *different* questions; GRPO must
-# spend its 128 answers on groups. And so that we know which of the two matters, PPO runs once more with a critic that
-# has no opinion: it says 0 to everything, and what is left is the batch's mean. (`benchmarks/grpo_vs_ppo.py`, five
-# seeds.)
+# You will read that GRPO is lighter than PPO and steadier. Let us see. Everybody writes 128 answers a step, and has the
+# same base models, the same learning rate and the same four passes over each batch (on a base model that is not among
+# the five, four were better than one for both). PPO has a critic and can ask 128 *different* questions; GRPO must spend
+# its 128 answers on groups. So there are three differences at once: the critic, the number of questions, and what an
+# answer is compared with. To tell them apart, PPO runs twice more. Once with a critic that has no opinion: it says 0 to
+# everything, and what is left is the batch's mean. And once so with GRPO's own 16 questions, each asked 8 times.
+# (`benchmarks/grpo_vs_ppo.py`, five seeds.)
 
 # %%
 race = json.loads((RESULTS / "grpo_vs_ppo.json").read_text())
@@ -740,11 +741,12 @@ def of(learner, key):
 
 
 LEARNERS = {"PPO": "PPO: 128 × 1, a critic", "PPO, no critic": "PPO: 128 × 1, no critic (- -)",
+            "PPO, no critic, 16 × 8": "PPO: 16 × 8, no critic (- -)",
             **{f"GRPO, groups of {G}": f"GRPO: {128 // G} × {G}" for G in SIZES}}
 fig, axes = plt.subplots(1, 2, figsize=(10, 4.2), width_ratios=(3, 2))
 for i, (name, label) in enumerate(LEARNERS.items()):
     right = of(name, "right")  # [seeds, looks]
-    style = "--" if name == "PPO, no critic" else "-"
+    style = "--" if "no critic" in name else "-"
     band(axes[0], race["every"] * np.arange(right.shape[1]), right, label, kind="mean", color=f"C{i}", linestyle=style)
     cost = 1000 * of(name, "cpu_seconds") / race["grpo"]["steps"]
     axes[1].barh(i, np.median(cost), color=f"C{i}", alpha=0.75)
@@ -775,7 +777,8 @@ for name, label in LEARNERS.items():
 end = {name: of(name, "right")[:, -1] for name in LEARNERS}
 print("\nseed by seed:")
 for a, b in (("PPO", "GRPO, groups of 8"), ("PPO", "GRPO, groups of 2"), ("PPO", "PPO, no critic"),
-             ("GRPO, groups of 2", "GRPO, groups of 8")):
+             ("PPO, no critic", "PPO, no critic, 16 × 8"), ("PPO, no critic, 16 × 8", "GRPO, groups of 8"),
+             ("GRPO, groups of 2", "GRPO, groups of 4")):
     print(f"   {a} − {b}: {paired(1000 * end[a], 1000 * end[b])} thousandths, ahead on {(end[a] > end[b]).sum()} of 5")
 print("what the critic explains of the returns, in the last five steps:",
       "  ".join(f"{value:.2f}" for value in of("PPO", "explained_variance")[:, -1]))
@@ -786,16 +789,19 @@ print(f"the critic's share of PPO's time: {1 - seconds['PPO, no critic'] / secon
 # %% [markdown]
 # At equal answers **PPO wins**, against every group size and on every seed. So much for "always better".
 #
-# But look at the dashed line. **The critic has no part in it**: without one, PPO is as good. It explains next to
+# But look at the upper dashed line. **The critic has no part in it**: without one, PPO is as good. It explains next to
 # nothing of the returns. Knowing which sums are hard is a task of its own, and 120 small steps on *right* and *wrong*
 # are not enough to learn it; the critic is as large as the policy and knows no more about addition than the policy did.
-# What wins is the number of *different questions*. Eight answers to one question have much in common, and when they all
-# agree they teach nothing; with the batch's mean as the baseline, 128 questions are 128 lessons.
+#
+# Nor has the comparison. Give PPO without its critic the same 16 questions, eight times each (the lower dashed line),
+# and its lead is gone: what is left between it and GRPO is within the error. **What wins is the number of different
+# questions.** Eight answers to one question have much in common. That is not yet a reason for groups of two: 64 × 2 and
+# 32 × 4 cannot be told apart here, although one asks twice as many questions.
 #
 # Now the right-hand panel. A step of PPO costs several of GRPO's, so at equal *computing time* GRPO takes several steps
-# for each of PPO's. A large part of PPO's bill is the critic that did nothing. The rest is that 128 different questions
-# share nothing, while the answers of a group share their question and often their first digits. That is a property of
-# this library and of short answers, as the next picture says.
+# for each of PPO's. A large part of PPO's bill is the critic that did nothing. The rest is the 128 questions: they
+# share nothing, while answers to one question share it, and often their first digits (asked 16 × 8, PPO without a
+# critic costs what GRPO does). That is a property of this library and of short answers, as the next picture says.
 #
 # And "steadier"? The runs of both scatter over the seeds about as much. Those that fall back now and then are GRPO's,
 # most with the largest groups: if anything, here PPO is the steadier one. What remains of the folklore is its honest

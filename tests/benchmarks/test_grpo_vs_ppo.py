@@ -41,6 +41,11 @@ def test_more_questions_win_and_the_critic_has_no_part_in_it(swept):
     for size in (2, 4, 8, 16):
         assert (whole > ends(swept, f"GRPO, groups of {size}")).all()
     assert (whole - without).abs().mean() < 0.01
+    as_grpo_asks = ends(swept, "PPO, no critic, 16 × 8")  # only the baseline differs from GRPO's
+    assert (without > as_grpo_asks).all()
+    for one, other in (as_grpo_asks, 8), (ends(swept, "GRPO, groups of 2"), 4):  # neither can be told apart
+        gap = one - ends(swept, f"GRPO, groups of {other}")
+        assert gap.mean().abs() < 2 * gap.std() / len(SEEDS) ** 0.5
     foreseen = [run["explained_variance"][-1] for run in runs_of(swept, learner="PPO")]
     assert max(foreseen) < 0.3 and sorted(foreseen)[2] < 0.1
 

@@ -604,9 +604,10 @@ for what in WHATS:
 
 # %% [markdown]
 # The left panel says that the bounds are at work. The rest: DAPO's .28 against .2 cannot be told from nothing, in
-# entropy, pass@1 or pass@8. With no upper bound at all the entropy may be a little higher; that is **inconclusive**,
-# too. What stands out is the other side. Without a *lower* bound learning is slower (until the rate has fallen far
-# enough that all meet), and on all five the entropy is higher.
+# entropy, pass@1 or pass@8. With no upper bound at all the entropy may be a little higher, which is **inconclusive**,
+# and pass@8 is a little *lower* on five of five, which is not what clip-higher promises (but one of nine differences,
+# so take it with salt). What stands out in the picture is the other side. Without a *lower* bound learning is slower
+# until the rate has fallen far enough that all meet, and on all five the entropy is higher meanwhile.
 #
 # Do not read that as exploration. A policy that has learned less is less sure: entropy and accuracy move together here,
 # and between two runs that are not equally right, a difference in entropy says nothing by itself. And ask what
@@ -652,15 +653,17 @@ equal_tokens = paired(at_tokens("sampling", "resampled", budget), at_tokens("sam
 show(fig, alt="Left, share of dead groups in the batch with and without resampling. Middle and right, right answers "
               f"over steps and over tokens. Resampling writes {price:.2f} times the tokens; at equal steps "
               f"{equal_steps}, at equal tokens {equal_tokens}.")
-print(f"tokens: {price:.2f} times as many\nright answers, resampled minus as they come:  at equal steps {equal_steps}\n"
-      f"{'at equal tokens':>60} {equal_tokens}")
+seconds = [np.mean([run["cpu_seconds"] for run in runs_of("sampling", name)]) for name in NAMES]
+print(f"{price:.2f} times as many tokens, {seconds[1] / seconds[0]:.1f} times as many CPU seconds")
+print(f"right answers, resampled minus as they come: at equal steps  {equal_steps}")
+print(f"{'at equal tokens':>60} {equal_tokens}")
 
 # %% [markdown]
 # Step for step it is clearly better, on five of five: a batch full of live groups teaches more. Token for token nothing
-# is left of it. So which is scarce? On our machine a token written costs about what a token learned from costs. On a
-# cluster where everybody waits for the longest answer, a few more short ones come for nothing, which is what DAPO's
-# authors say of theirs. *At equal what?* is the first question to ask of any table. (The left panel: at most four
-# exchanges, so a few dead groups remain, and there are the more of them the better the model gets.)
+# is left of it. So which is scarce? On our machine tokens are, as the CPU seconds say. On a cluster where everybody
+# waits for the longest answer, a few more short ones come for nothing, which is what DAPO's authors say of theirs. *At
+# equal what?* is the first question to ask of any table. (The left panel: at most four exchanges, so a few dead groups
+# remain, and there are the more of them the better the model gets.)
 #
 # ## One line: skip what was cut off
 #
@@ -668,8 +671,8 @@ print(f"tokens: {price:.2f} times as many\nright answers, resampled minus as the
 # A rule that looks for the final answer finds none: 0. But perhaps the thought was right and needed two more lines.
 # DAPO calls that *reward noise*, and masks such answers out of the loss (`mask_truncated`).
 #
-# A limit of 12 tokens for our assistant cuts about four replies in ten. It is paid 1 for a true answer that is brought
-# to its end. Is it learned from the cut ones, or are they masked?
+# A limit of 12 tokens cuts off a good part of our assistant's replies (step 0 in the picture below). It is paid 1 for a
+# true answer that is brought to its end. Is it learned from the cut ones, or are they masked?
 
 # %%
 KINDS = {"learned from": "C0", "masked": "C1"}
@@ -715,8 +718,8 @@ print("after the mask:       ", A.masked_fill(cut_off, 0.0)[0].tolist(), "   the
 # advantage. GSPO finds that ill-matched: correct the *answer's* probability, as importance sampling asks (chapter 04),
 # and clip answers, not tokens.
 #
-# An answer's ratio is the product of its tokens' ratios. What is wrong with a product? Our assistant writes 256
-# replies; then the policy takes four small steps on 128 others. How much have the probabilities of those 256 moved?
+# An answer's ratio is the product of its tokens' ratios. What is wrong with a product? Our assistant writes 260
+# replies; then the policy takes four small steps on others. How much have the probabilities of those 260 moved?
 
 # %%
 from datasets import Dataset
@@ -746,19 +749,22 @@ whole = my_sequence_ratio(new, replies.log_probs, mask)  # [260]
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.7))
-bins = np.linspace(-1.6, 1.6, 65)
+bins = np.linspace(-1.2, 2.4, 73)
 for values, label, colour in ((log_ratio[mask], "one per token (GRPO)", "C0"),
                               (whole.log(), "one per reply: n-th root (GSPO)", "C1")):
     axes[0].hist(values, bins=bins, density=True, alpha=0.6, color=colour,
                  label=f"{label}\nstandard deviation {values.std():.2f}")
 axes[0].set(title="Ratios after four updates", xlabel="log ratio", ylabel="density", yscale="log")
-axes[0].legend(fontsize=8.5, loc="upper left")
+axes[0].legend(fontsize=8.5, loc="upper right", bbox_to_anchor=(1.06, 1.0))
 jitter = length + 0.4 * (torch.rand(len(length), generator=torch.Generator().manual_seed(0)) - 0.5)
 axes[1].plot(jitter, product, ".", color="C2", markersize=5, label="product of the tokens' ratios")
 axes[1].plot(jitter, whole, ".", color="C1", markersize=5, label="its n-th root (GSPO)")
 axes[1].axhspan(0.8, 1.2, color="grey", alpha=0.25, linewidth=0)
 axes[1].annotate("1 ± .2", (length.max(), 1.22), ha="right", va="bottom", fontsize=9)
-axes[1].set(title="Long replies, wild products", xlabel="tokens in the reply, n", ylabel="ratio", yscale="log")
+axes[1].set(title="Wild products, tame roots", xlabel="tokens in the reply, n", ylabel="ratio", yscale="log",
+            ylim=(0.15, 3))
+axes[1].set_yticks([0.25, 0.5, 1, 2], ["¼", "½", "1", "2"])
+axes[1].minorticks_off()
 axes[1].legend(fontsize=8.5, loc="lower left")
 inside = ((product > 0.8) & (product < 1.2)).float().mean()
 show(fig, alt=f"Left, log ratios: per token with standard deviation {log_ratio[mask].std():.2f}, per reply "
@@ -767,10 +773,11 @@ show(fig, alt=f"Left, log ratios: per token with standard deviation {log_ratio[m
 print(f"products within 1 ± .2: {inside:.0%};   n-th roots: {((whole - 1).abs() < 0.2).float().mean():.0%}")
 
 # %% [markdown]
-# The product is the honest importance weight, and useless: for a reply of twenty tokens it is anything. GSPO therefore
-# takes the n-th root, the *geometric mean* of the tokens' ratios. That is tame: the noise of n tokens averages out like
-# 1/√n. (It is no longer the importance weight, either. What it buys is a sensible thing to clip.) Since these numbers
-# are so close to 1, the bounds must be, too: GSPO's are .0003 and .0004.
+# The product is the honest importance weight, and of little use: after four small steps most of them are outside any
+# bounds that one would set. GSPO therefore takes the n-th root, the *geometric mean* of the tokens' ratios. That is
+# tame: the noise of n tokens averages out like 1/√n, where in the product it grows like √n (exercise 17.3). It is no
+# longer the importance weight, either. What it buys is a sensible thing to clip. Since these numbers are so close to 1,
+# the bounds must be, too: GSPO's are .0003 and .0004.
 #
 # In `rlcore` it costs two lines: put each token's log-prob to the mean of its reply's, and go on as before. Are they
 # mine? And a question that tells whether you have understood the section on clips: what is GSPO if one updates once per
@@ -888,7 +895,7 @@ for name in FAMILY:
 # came out even at equal tokens.
 #
 # RLOO is level with the best, with a quarter of the updates and no ratio, clip or standard deviation. And GSPO does as
-# well as GRPO with two fifths of its tokens thrown away.
+# well as GRPO with a good part of its tokens thrown away.
 #
 # So which one? Not the one with the highest bar in somebody else's figure. Ask what *your* setting has that one of
 # these lines is about. Do lengths vary? Not the mean per sequence. Do you update several times per batch? Then you need

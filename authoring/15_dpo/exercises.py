@@ -87,7 +87,8 @@ check("15.2", implicit_reward)
 
 # %% [markdown]
 # Any two language models hold a reward between them. What did the fine-tuning of a model reward, if one reads it as
-# the best policy for something? Here a GPT-2 has learned from nothing but the *chosen* replies of 1000 pairs.
+# the best policy for something? Here a GPT-2 has learned from nothing but the *chosen* replies of 1000 pairs. What
+# has it understood of what they were chosen for, and what not?
 
 # %% needs="15.2"
 base, pairs = assistant_base(), preference_pairs(1000)

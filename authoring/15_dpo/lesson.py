@@ -234,7 +234,7 @@ print("J = β log Z − β KL(π ‖ π*), for 3000 policies, and none is better
 # %% [markdown]
 # ## Step two: turn it round
 #
-# If a reward makes a policy, a policy tells the reward. Solve π\* = π_ref e^{r/β} / Z for r:
+# If a reward makes a policy, a policy tells the reward. Solve $\pi^* = \pi_\mathrm{ref}\, e^{r/\beta} / Z$ for r:
 #
 # $$r(y) = \beta \log \frac{\pi^*(y)}{\pi_\mathrm{ref}(y)} + \beta \log Z$$
 #
@@ -311,7 +311,8 @@ print("DPO's gradient is policy_gradient_loss's, the function that balanced the 
 # itself. Here the reference took them, once, before anything was learned. Keep that in mind for the second half.
 #
 # In the library, what changed since the reward model (chapter 13) is where the two numbers of a pair come from: no
-# head that says a reward, but log-probs, minus the reference's.
+# head that says a reward, but log-probs, minus the reference's. (Half of the new lines only report, and `nll` and `per`
+# will have their turn.)
 
 # %%
 show_diff(RewardModelTraining.learn, DPO.learn)
@@ -339,10 +340,11 @@ def fit(beta, rounds):
     def loss():
         optimizer.zero_grad()
         log_pi = logits.log_softmax(-1)
-        value = (share * prefers * dpo_loss(log_pi[i], log_pi[j], log_ref[i], log_ref[j], beta)).sum()
-        wrong = (share * (1 - prefers) * dpo_loss(log_pi[j], log_pi[i], log_ref[j], log_ref[i], beta)).sum()
-        (value + wrong).backward()
-        return value + wrong
+        first_wins = share * prefers * dpo_loss(log_pi[i], log_pi[j], log_ref[i], log_ref[j], beta)  # [42]
+        second_wins = share * (1 - prefers) * dpo_loss(log_pi[j], log_pi[i], log_ref[j], log_ref[i], beta)
+        total = (first_wins + second_wins).sum()
+        total.backward()
+        return total
 
     for _ in range(rounds):
         errors.append((logits.log_softmax(-1).exp() - goal).abs().max().item())
@@ -486,11 +488,11 @@ show(fig, alt="Probability of replies that stand in no pair, mean by kind of req
     f"{group} {label} {share:.0f} %" for (label, group), share in means.items()))
 
 # %% [markdown]
-# Half of what the base says has never been compared either: there are many ways to say a thing. But those are ways of
-# the base. Asked what nobody knows, the trained policy says hardly anything *but* what nobody has ever seen. What
-# does it think of these? Take the implicit reward, the judge that is hidden in this policy, and hold it against gold:
-# once on replies that the *base* writes, like those in the pairs, and once on replies that the policy writes
-# *itself*.
+# Half of what the base says has never been compared either: there are many ways to say a thing, and those are the
+# base's ways. On facts and on harmless advice not much has changed. But asked what nobody knows, or how to burn a
+# window, the trained policy says hardly anything *but* what nobody has ever seen. What does it think of these
+# replies? Take the implicit reward, the judge that is hidden in this policy, and hold it against gold: once on
+# replies that the *base* writes, like those in the pairs, and once on replies that the policy writes *itself*.
 
 # %%
 def implicit_reward(policy, prompts, replies, beta=0.1):
@@ -523,8 +525,9 @@ show(fig, alt=f"Implicit reward against gold. On the base's replies the correlat
 # it likes most are the stumps. Nobody ever told it otherwise. A stump stands in hardly any pair, so no loss ever saw
 # one; and a probability that falls here must rise somewhere, for they have to add up to one.
 #
-# This is the same over-optimisation as in chapter 14, with the judge inside. There, the policy would have *said* its
-# first stump, the reward model would have marked it, and the policy would have heard. DPO never says anything.
+# This is the over-optimisation of chapter 14, with the judge inside. There, the policy *says* its first stump, and
+# the reward model has to mark that very stump. It does not always do so well (chapter 13 has a list of broken
+# sentences that it loved), but it is asked. Here nobody is asked, since nothing is said.
 #
 # Why stumps? Look at one request and the two things that one can say to it, token by token: how did log π change?
 
@@ -577,13 +580,13 @@ for prefix in ("i do", "the"):
 # share their weights.
 #
 # > **Pitfall, from real life.** Razin, Malladi, Bhaskar, Chen, Arora and Hanin (2024,
-# > [arXiv:2410.08847](https://arxiv.org/abs/2410.08847)) call it **likelihood displacement** and show how far it can
-# > go. They took a model that refuses 74.4 % of a set of unsafe requests and trained it with DPO on pairs of which the
-# > chosen one is a *refusal*. Afterwards it refused 33.4 %. The probability of refusing had gone down together with
-# > that of its twin, and to replies that stood in no pair. Pal and others (2024,
+# > [arXiv:2410.08847](https://arxiv.org/abs/2410.08847)) call it **likelihood displacement** and show how far it
+# > can go. They took a model that refused 74.4 % of a set of unsafe requests and trained it with DPO to refuse
+# > more. Afterwards it refused 33.4 %: probability had left the refusals, the preferred ones included, for replies
+# > that complied. (Look at "how to burn, break" in the picture further up.) Pal and others (2024,
 # > [arXiv:2402.13228](https://arxiv.org/abs/2402.13228)) proved that it can happen and saw it most where the two
-# > replies of a pair are nearly the same text. Users had asked about falling log-probs since the summer that DPO came
-# > out ([#32](https://github.com/eric-mitchell/direct-preference-optimization/issues/32) at the authors' code,
+# > replies of a pair are nearly the same text. Users had asked about falling log-probs since the summer that DPO
+# > came out ([#32](https://github.com/eric-mitchell/direct-preference-optimization/issues/32) at the authors' code,
 # > [TRL #800](https://github.com/huggingface/trl/issues/800)), and were told, rightly, that only the margin is
 # > trained.
 
@@ -602,11 +605,11 @@ cured, cured_log, cured_worth = learn_from(pairs, DPOConfig(nll_coef=0.5))
 healed = listen(cured)
 
 # %%
-fig, axes = plt.subplots(1, 3, figsize=(9.8, 3.7), width_ratios=(1.1, 1, 1.1))
+fig, axes = plt.subplots(1, 3, figsize=(9.8, 4.0), width_ratios=(1.1, 1, 1.1))
 draw_log_probs(axes[0], log, ":", ", DPO")
 draw_log_probs(axes[0], cured_log, "-", ", DPO + NLL")
 axes[0].set(title="log π of the pairs", xlabel="step", ylabel="nats per reply (smoothed)")
-axes[0].legend(fontsize=8)
+fig.legend(*axes[0].get_legend_handles_labels(), fontsize=9, loc="outside lower left", ncols=4)
 axes[1].plot(*plain_worth.T, "o:", color="C2", markersize=4, label="DPO")
 axes[1].plot(*cured_worth.T, "o-", color="C2", markersize=4, label="DPO + NLL")
 axes[1].set(title="Worth of its own replies", xlabel="step", ylabel="gold")
@@ -614,7 +617,7 @@ axes[1].legend(fontsize=8)
 now = draw_judge(axes[2], cured, healed, "DPO + NLL on its own replies")
 axes[2].text(0.03, 0.93, f"r = {now:+.2f}", transform=axes[2].transAxes, fontweight="bold")
 axes[2].set_ylabel("implicit reward")
-axes[2].legend(fontsize=8, loc="lower right")
+axes[2].legend(fontsize=8, loc="upper right")
 kept, pushed = (np.mean([row[f"logps/{key}"] for row in cured_log[-10:]]) for key in ("chosen", "rejected"))
 show(fig, alt=f"Left: with the NLL term the chosen replies end at {kept:.1f} nats, the rejected at {pushed:.1f}. "
               f"Middle: gold ends at {cured_worth[-1, 1]:+.2f}, against {plain_worth[-1, 1]:+.2f} without. Right: "
@@ -662,7 +665,7 @@ def ends(name, key="gold"):
     return np.array([run[key][-1] for run in runs[name]])
 
 
-fig, axes = plt.subplots(1, 2, figsize=(9.6, 4.3), sharey=False, width_ratios=(1.25, 1))
+fig, axes = plt.subplots(1, 2, figsize=(9.6, 4.3), width_ratios=(1.25, 1))
 start = np.median([run["gold"][0] for run in runs["dpo"]])
 for row, (name, label) in enumerate(WAYS.items()):
     gold, kl = ends(name), ends(name, "kl")
@@ -674,18 +677,21 @@ axes[0].text(start, -0.75, " the base", fontsize=9)
 axes[0].set_yticks(range(len(WAYS)), list(WAYS.values()))
 axes[0].set(title="What the replies are worth", xlabel="gold at the end (dots: seeds; bar: median)",
             ylim=(len(WAYS) - 0.5, -1.1))
-axes[1].set(title="… and what it cost to go there", xlabel="KL from the base (nats per reply)", ylabel="gold")
+axes[1].set(title="How far it went (same colours)", ylabel="gold",
+            xlabel="KL from the base (nats per reply, log axis)", xscale="log")
+axes[1].set_xticks([0.3, 1, 3, 10], [0.3, 1, 3, 10])
 show(fig, alt=f"Gold at the end, median of {len(runs['dpo'])} seeds (lowest to highest), and KL. Base {start:+.2f}; "
      + "; ".join(f"{label} {np.median(ends(name)):+.2f} ({ends(name).min():+.2f} to {ends(name).max():+.2f}), KL "
                  f"{np.median(ends(name, 'kl')):.1f}" for name, label in WAYS.items()))
-print("medians".ljust(24) + "gold    KL  words  sentences  stands in a pair  judge: base's, own replies  accuracy")
+print(f"{'':51}stands in   judge's r with gold,")
+print("medians                 gold    KL  words  sentences    a pair     base's and own replies  accuracy")
 for name, label in WAYS.items():
     middle = {key: np.median(ends(name, key)) for key in ("gold", "kl", "words")}
     line = f"{label:22} {middle['gold']:+5.2f} {middle['kl']:5.2f} {middle['words']:6.1f}"
     if name != "rlhf":
         more = [np.median(ends(name, key)) for key in ("sentences", "compared", "judge, base's replies",
                                                        "judge, own replies", "accuracy")]
-        line += f"{more[0]:10.0%} {more[1]:16.0%} {more[2]:+16.2f} {more[3]:+8.2f} {more[4]:14.1%}"
+        line += f"{more[0]:10.0%} {more[1]:10.0%} {more[2]:+14.2f} {more[3]:+8.2f} {more[4]:14.1%}"
     print(line)
 
 
@@ -781,22 +787,22 @@ show(fig, alt="Words per reply and gold at the end, medians of five seeds: " + "
     f"{WAYS[name]} {np.median(ends(name, 'words')):.1f} words, gold {np.median(ends(name)):+.2f}" for name in shown))
 
 # %% [markdown]
-# Here it makes no difference that five seeds could show, neither without the NLL term nor with it (the lines below the
-# big picture have the errors). The replies become shorter in all of them, since this annotator has no patience with
-# long ones, so there was little to repair. Where annotators like length the story is another one: Park and others
-# (2024, below) saw DPO's replies grow far longer than any in its pairs, and again it was the implicit reward *of the
-# policy's own replies* that had gone astray.
+# Here it makes no difference that five seeds could show, neither without the NLL term nor with it (the lines below
+# the big picture have the errors). Most replies become shorter either way, since this annotator has no patience with
+# long ones; so there was little to repair. Where annotators like length the story is another one: Park and others
+# (2024, below) saw DPO's replies grow far longer than those in its pairs, and there, too, it was the implicit reward
+# *of the policy's own replies* that had gone astray.
 #
 # ## It never listens
 #
-# Everything in this chapter that went wrong has one root. The replies were written before the first step, by somebody
-# else. Chapter 04 had a name for learning about one policy from what another did: **off-policy**. There, each sample
-# was weighted with how much likelier the learner would have made it. DPO weights nothing; its algebra holds for pairs
-# from anywhere, as long as they cover *all* replies. Forty samples do not cover anything.
+# Everything in this chapter that went wrong has one root. The replies were written before the first step, by the
+# reference. Chapter 04 had a name for learning about one policy from what another did: **off-policy**. There, each
+# sample was weighted with how much likelier the learner would have made it. DPO weights nothing; its algebra holds
+# for pairs from anywhere, as long as they cover *all* replies. No pile of pairs does.
 #
-# That has an upside, and it is a large one. Nothing is sampled while learning, which is what most of RLHF's time goes
-# into. The pairs can come from anybody, from people, from another model, from last year, and be used as often as you
-# like. And the reference has to be asked once, before training starts.
+# That has an upside, and it is a large one. Nothing is sampled while learning, and sampling is slow. The pairs can
+# come from anybody, from people, from another model, from last year, and be used as often as you like. And the
+# reference has to be asked once, before training starts.
 #
 # The downside is what you have seen. So let it listen: the same number of comparisons, but in four rounds. A
 # thousand pairs of the base's, a quarter of the training; then the policy writes a thousand pairs *as it is now*, the
@@ -805,7 +811,8 @@ show(fig, alt="Words per reply and gold at the end, medians of five seeds: " + "
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(9.2, 3.6), sharex=True)
-for name, colour in (("dpo", "C0"), ("dpo + nll", "C4"), ("own pairs + nll", "C3")):
+for name in ("dpo", "dpo + nll", "own pairs + nll"):
+    colour = f"C{list(WAYS).index(name)}"
     for ax, key in zip(axes, ("gold", "judge, own replies"), strict=True):
         values = np.array([run[key] for run in runs[name]])
         ax.plot(runs[name][0]["step"], np.median(values, 0), "o-", color=colour, markersize=4, label=WAYS[name])
@@ -814,7 +821,8 @@ axes[1].axhline(0, color="black", linewidth=1)
 axes[0].set(title="What its own replies are worth", xlabel="step", ylabel="gold")
 axes[1].set(title="Implicit reward against gold, own replies", xlabel="step", ylabel="correlation r",
             ylim=(-1, 1))
-axes[0].legend(fontsize=9, title=f"median, lowest to highest of {len(values)} seeds", title_fontsize=8)
+fig.legend(*axes[0].get_legend_handles_labels(), fontsize=9, loc="outside lower center", ncols=3,
+           title=f"median, lowest to highest of {len(values)} seeds", title_fontsize=9)
 show(fig, alt="Gold over the training, and correlation of implicit reward and gold on own replies; medians at the end: "
               + "; ".join(f"{WAYS[name]} gold {np.median(ends(name)):+.2f}, correlation "
                           f"{np.median(ends(name, 'judge, own replies')):+.2f}" for name in

@@ -48,7 +48,7 @@ def check_best_policy(fn):
                        "You multiplied by β where it divides: then a high price would send the policy *further*."),
         "no-beta": (_close((ref.log() + rewards).softmax(-1)), "The price β is missing: the exponent is r/β."),
         "no-reference": (_close((rewards / beta).softmax(-1)),
-                         "The reference is missing. This is the best policy if nothing but entropy counts, that is, "
+                         "The reference is missing. This is the best policy if only reward and entropy count, that is, "
                          "with a reference that says everything alike."),
         "not-normalised": (_close(tilted), "These do not add up to 1: divide by their sum, Z."),
         "reference-not-log": (_close((ref + rewards / beta).softmax(-1)),
@@ -86,7 +86,7 @@ def check_implicit_reward(fn):
     """Differences 1 and 2 in the first reply, −1, −1 and 4 in the second; β = .5 makes of them 1.5 and 1."""
     import torch
 
-    ref = torch.tensor([[-9.0, -3.0, -4.0, -1.0], [-2.0, -1.0, -1.0, -6.0]])
+    ref = torch.tensor([[-9.0, -3.0, -4.0, -1.0], [-20.0, -1.0, -1.0, -6.0]])
     change = torch.tensor([[8.0, 1.0, 2.0, -5.0], [16.0, -1.0, -1.0, 4.0]])
     mask = torch.tensor([[0, 1, 1, 0], [0, 1, 1, 1]]).bool()
     ours = ref + change

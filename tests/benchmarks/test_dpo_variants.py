@@ -49,7 +49,7 @@ def test_plain_dpo_is_displaced_on_every_seed_and_the_nll_term_helps_on_every_se
 
 
 def test_a_run_looks_before_and_after(monkeypatch, request):
-    monkeypatch.setattr(dpo_variants, "TEST", 40)
+    monkeypatch.setattr(dpo_variants, "TEST", 500)
     monkeypatch.setattr(dpo_variants, "EVERY", 1)
     few = base_pairs(0).select(range(64))
     monkeypatch.setattr(dpo_variants, "base_pairs", lambda seed: few)

@@ -862,19 +862,19 @@ def attempt(request):
 
 attempt(lambda: GRPOConfig(group_size=1))
 attempt(lambda: GRPOConfig(kl_coef=-0.04))
-attempt(lambda: GRPO(addition_base(), questions, GRPOConfig(group_size=5)).learn(trajectory))  # 128 answers
-attempt(lambda: GRPO(addition_base(), questions, GRPOConfig(group_size=16)).learn(trajectory))  # answered 8 times!
+attempt(lambda: GRPO(addition_base(), questions, GRPOConfig(group_size=16)))  # a world that asks 8 times
+attempt(lambda: group_advantages(rewards.T.reshape(-1, 16)))  # [16, 500] cut into rows of 16
 
 # %% [markdown]
-# The last one has built its agent by hand, with a world that asks each question 8 times and a config that says 16. 16
-# divides 128, so the answers to *two* questions became one "group": whoever got the easy question is praised for it.
-# Everything runs, the loss looks like a loss. (`grpo.train` builds the world from the config, so there it cannot
-# happen.)
+# The third has built its agent by hand, with a world that asks each question 8 times and a config that says 16. 16
+# divides 128, so without the error the answers to *two* questions would make one "group", and whoever got the easy
+# question would be praised for it. Everything would run, and the loss would look like a loss.
 #
-# The same thing came about by a subtler way in R1-V, an early open attempt at R1 for images: with two prompts per
-# batch the completions lay in the order P1 P2 P1 P2 …, and `rewards.view(-1, num_generations)` cut that into groups of
-# both ([R1-V #67](https://github.com/StarsfieldAI/R1-V/issues/67)). A `view` does not know what it is looking at. In
-# exercise 16.1 you will write it the right way round.
+# The fourth does exactly that, and nobody can see it: 500 questions answered 16 times, but turned round, so that each
+# row holds one answer to each of 16 questions. It came about in R1-V, an early open attempt at R1 for images: with two
+# prompts per batch the completions lay in the order P1 P2 P1 P2 …, and `rewards.view(-1, num_generations)` cut that
+# into groups of both ([R1-V #67](https://github.com/StarsfieldAI/R1-V/issues/67)). A `view` does not know what it is
+# looking at. In exercise 16.1 you will write it the right way round.
 
 # %% [markdown]
 # ## Check yourself

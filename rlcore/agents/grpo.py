@@ -88,6 +88,9 @@ class GRPO(Learner):
     parts = (*Learner.parts, "reference")
 
     def __init__(self, policy: LanguagePolicy, world: Prompts, config: GRPOConfig, seed: int = 0):
+        if world.group_size != config.group_size:
+            raise ValueError(f"group_size is {config.group_size} in the config and {world.group_size} in the world: "
+                             "answers to different prompts would be compared")
         super().__init__(policy, None, world, config, seed)
         self.reference = frozen_copy(policy) if config.kl_coef else None
 

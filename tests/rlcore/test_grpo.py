@@ -159,6 +159,9 @@ def test_ratios_are_clipped_step_by_step():
 
 
 def test_a_group_that_does_not_fit_is_named():
+    world, settings = world_and(config(group_size=4))
+    with pytest.raises(ValueError, match="group_size is 2 in the config and 4 in the world"):
+        GRPO(tiny_policy("ab"), world, replace(settings, group_size=2))
     made = agent(group_size=4)
     with pytest.raises(ValueError, match="group_size 4 does not divide the 6 completions"):
         made.learn(hand_made(made.policy))

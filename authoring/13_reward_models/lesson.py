@@ -739,9 +739,10 @@ for place in (0, 1, 2, 3, -3, -2, -1):
     print(f"   reward {reward:+.2f}   gold {gold_reward([PEPPER], [reply])[0]:+.2f}   {reply}")
 
 # %% [markdown]
-# Choosing is a policy, too: call it π_N. How far has it moved from the model that writes? In chapter 11 we measured
-# how far one policy is from another by the **KL divergence**, the mean of log π_N(y)/π(y) over what π_N says. Here
-# one need not measure:
+# Choosing is a policy, too: call it π_N. How far has it moved from the model that writes? How far one policy is from
+# another is usually told by the **KL divergence**, the mean of log π_N(y)/π(y) over what π_N says: 0 where the two are
+# the same, log 2 where π_N says everything twice as readily as π would (and other things never). It is counted in nats,
+# and chapter 14 measures it. Here one need not:
 #
 # $$\mathrm{KL}(\pi_N \,\|\, \pi) \;\le\; \log N - \frac{N-1}{N}$$
 #

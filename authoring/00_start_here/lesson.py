@@ -232,10 +232,10 @@ for name, fine in checks.items():
 # | 11 | GPT-2 is a policy | 135 | 3 |
 # | 12 | REINFORCE on GPT-2 | 140 | 3 |
 # | 13 | Reward models: learning what people prefer | 135 | 3 |
-# | 14 | RLHF: PPO with four models | | |
-# | 15 | DPO: preferences without a reward model | | |
-# | 16 | GRPO, line by line | | |
-# | 17 | After GRPO | | |
+# | 14 | RLHF: PPO with four models | 140 | 4 |
+# | 15 | DPO: preferences without a reward model | 140 | 4 |
+# | 16 | GRPO: the group as the baseline | 135 | 3 |
+# | 17 | After GRPO: Dr. GRPO, DAPO, GSPO, each a line | 135 | 4 |
 # | **IV** | ***Practice: making it work*** | | |
 # | 18 | Reward design, and reward hacking | | |
 # | 19 | Knowing when not to answer | | |

@@ -5,7 +5,7 @@
 
 The assistant world, the good judge of `rlhf_frontier`, five seeds, each with a base and a judge of its own. β·KL is
 taken from the reward, or added to the loss as k1, k2 or k3, at several β; one run has neither. And since GRPO divides
-the reward's part by the group's standard deviation and the loss's part by nothing, one run does not divide at all. At
+the reward's part by the group's standard deviation and the loss's part by nothing, k2 and the reward also run without. At
 the end the policy is sampled and judged by its reward model (the proxy) and by the truth (gold).
 """
 
@@ -27,7 +27,8 @@ OUTPUT = RESULTS / "grpo_kl.json"
 SEEDS = range(5)
 CONFIG = GRPOConfig(steps=30, max_new_tokens=MAX_NEW_TOKENS, lr=1e-3, epochs=2, minibatch_size=64)
 RUNS = [("reward", 0.15, True), ("k3", 0.15, True), ("k2", 0.15, True), ("k1", 0.15, True), ("none", 0.0, True),
-        ("reward", 0.05, True), ("reward", 0.5, True), ("k3", 0.5, True), ("k2", 0.15, False)]  # (KL, β, divide by std)
+        ("reward", 0.05, True), ("reward", 0.5, True), ("k3", 0.5, True), ("k2", 0.15, False),
+        ("reward", 0.15, False)]  # (KL, β, divide by std)
 MEASURES = ("gold", "proxy", "kl", "words", "grammatical")
 
 

@@ -14,7 +14,6 @@
 
 # %%
 import copy
-import inspect
 import json
 from pathlib import Path
 from statistics import fmean
@@ -22,7 +21,6 @@ from statistics import fmean
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 import rlcore
 from rlcore.agents.rlhf import RLHF, RLHFConfig
@@ -34,6 +32,7 @@ from rlcore.lm.reference import frozen_copy, log_probs_of
 from rlcore.plotting import house_style, show
 from rlcore.tasks.assistant import assistant_prompts, gold_parts, gold_reward
 from rlcore.tasks.assistant_grammar import MAX_NEW_TOKENS
+from rlcourse.diagram import GRADIENT, arrow, function_box, model_box
 from rlcourse.diff import show_diff
 
 torch.set_num_threads(1)
@@ -173,7 +172,7 @@ print(stumps.world.prompts[i])
 for t in trajectory.mask[i].nonzero()[:, 0].tolist():
     word = stumps.policy.tokenizer.convert_ids_to_tokens(trajectory.actions[i, t].item())
     print(f"   {word:10} π {trajectory.log_probs[i, t].exp():8.2%}   reference {ref_log_probs[i, t].exp():8.2%}   "
-          f"price {prices[i, t]:+.2f}")
+          f"price {round(prices[i, t].item(), 2) + 0.0:+.2f}")
 print(f"\nthis reply {prices[i].sum():.2f}; the mean of all {prices.sum(-1).mean():.2f}, that is a KL of "
       f"{prices.sum(-1).mean() / 0.15:.1f} nats; the judge pays {trajectory.rewards.sum(-1).mean():.2f} for them")
 
@@ -248,46 +247,20 @@ for (phase, who), (calls, count) in heard.items():
 READS = {name: sum(count for (_, who), (_, count) in heard.items() if who == name) for name in FOUR}
 
 # %%
-def box(ax, name, at, model=None):
-    """A model: blue and bold where it learns, grey where it is frozen; a function is white."""
-    x, y = at
-    learns = model is not None and all(id(weight) in held for weight in model.parameters())
-    face = "white" if model is None else "#d6e6f7" if learns else "#e6e6e6"
-    width, height = (2.5, 1.15) if model is not None else (2.3, 0.75)
-    edge = {"edgecolor": "C0", "linewidth": 2} if learns else {"edgecolor": "#777777", "linewidth": 1.2}
-    ax.add_patch(FancyBboxPatch((x - width / 2, y - height / 2), width, height, boxstyle="round,pad=0.05", zorder=2,
-                                facecolor=face, **edge))
-    ax.text(x, y + (0.2 if model is not None else 0), name, ha="center", va="center", zorder=3, fontsize=11,
-            fontweight="bold" if model is not None else None, family=None if model is not None else "monospace")
-    if model is not None:
-        ax.text(x, y - 0.27, f"{'learns' if learns else 'frozen'}, reads {READS[name] / 1000:.0f}k tokens", ha="center",
-                va="center", zorder=3, fontsize=8.5)
-
-
-def arrow(ax, corners, label="", at=None, colour="#444444", dashed=False):
-    """A line over these corners with a head at its end, and what flows along it."""
-    xs, ys = zip(*corners)
-    ax.plot(xs[:-1], ys[:-1], color=colour, linewidth=1.6, linestyle="--" if dashed else "-", zorder=1,
-            solid_capstyle="butt")
-    ax.add_patch(FancyArrowPatch(corners[-2], corners[-1], arrowstyle="-|>", mutation_scale=14, color=colour, zorder=1,
-                                 linewidth=1.6, linestyle="--" if dashed else "-", shrinkA=0, shrinkB=0))
-    if label:
-        ax.text(*at, label, ha="center", va="center", fontsize=9.5, color=colour, zorder=4,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.2})
-
-
-taken = [name for name in inspect.signature(RLHF.__init__).parameters if name in ("policy", "value", "reference")]
-priced, gae_, update = RLHF.priced.__name__, rlcore.agents.rlhf.gae.__name__, rlcore.agents.rlhf.policy_update.__name__
-PLACES = {"policy": (1.6, 3.6), "reward model": (1.6, 6.1), "reference": (5.4, 3.6), "value": (5.4, 1.1),
-          priced: (9.4, 4.85), gae_: (9.4, 2.35), update: (12.9, 2.35)}
-assert set(taken) <= set(PLACES)
+MODELS = {"policy": (1.6, 3.6), "reward model": (1.6, 6.1), "reference": (5.4, 3.6), "value": (5.4, 1.1)}
+file = rlcore.agents.rlhf
+FUNCTIONS = {RLHF.priced: (9.4, 4.85), file.gae: (9.4, 2.35), file.policy_update: (12.9, 2.35)}
+LEARNS = {name: all(id(weight) in held for weight in model.parameters()) for name, model in FOUR.items()}
 
 fig, ax = plt.subplots(figsize=(9.8, 5.6))
 for left, right, title in ((0, 3.25, "1  sample"), (3.45, 11.0, "2  estimate"), (11.2, 14.4, "3  improve")):
     ax.axvspan(left, right, ymin=0.1, ymax=0.93, color="black", alpha=0.035, linewidth=0)
     ax.text(left + 0.15, 7.3, title, fontsize=12, fontweight="bold")
-for name, at in PLACES.items():
-    box(ax, name, at, FOUR.get(name))
+for name, at in MODELS.items():
+    note = f"{'learns' if LEARNS[name] else 'frozen'}, reads {READS[name] / 1000:.0f}k tokens"
+    model_box(ax, at, name, note, LEARNS[name])
+for function, at in FUNCTIONS.items():
+    function_box(ax, at, function.__name__)
 arrow(ax, [(1.2, 4.25), (1.2, 5.45)], "texts", (1.2, 4.85))
 arrow(ax, [(2.95, 3.6), (4.05, 3.6)], "tokens", (3.5, 3.95))
 arrow(ax, [(1.6, 2.95), (1.6, 1.1), (4.05, 1.1)], "tokens", (2.75, 1.1))
@@ -296,10 +269,9 @@ arrow(ax, [(2.95, 6.1), (9.4, 6.1), (9.4, 5.3)], "one reward per reply", (5.4, 6
 arrow(ax, [(6.75, 3.6), (8.7, 3.6), (8.7, 4.4)], "log ref", (7.7, 3.6))
 arrow(ax, [(6.75, 1.1), (9.4, 1.1), (9.4, 1.9)], "a value per token", (8.2, 1.1))
 arrow(ax, [(9.9, 4.4), (9.9, 2.8)], "a reward\nper token", (9.9, 3.6))
-arrow(ax, [(10.6, 2.35), (11.7, 2.35)], "")
-ax.text(11.1, 2.62, "advantages,\nreturns", ha="center", va="bottom", fontsize=9.5, color="#444444")
-arrow(ax, [(12.9, 1.9), (12.9, 0.05), (5.4, 0.05), (5.4, 0.45)], "gradient", (10.2, 0.05), "#c26a00", dashed=True)
-arrow(ax, [(5.4, 0.05), (0.75, 0.05), (0.75, 2.95)], "gradient", (3.3, 0.05), "#c26a00", dashed=True)
+arrow(ax, [(10.6, 2.35), (11.7, 2.35)], "advantages,\nreturns", (11.1, 2.9))
+arrow(ax, [(12.9, 1.9), (12.9, 0.05), (5.4, 0.05), (5.4, 0.45)], "gradient", (10.2, 0.05), GRADIENT)
+arrow(ax, [(5.4, 0.05), (0.75, 0.05), (0.75, 2.95)], "gradient", (3.3, 0.05), GRADIENT)
 ax.set(xlim=(-0.05, 14.45), ylim=(-0.35, 7.8))
 ax.axis("off")
 show(fig, alt="Who feeds whom in RLHF. Sample: the policy writes, the reward model reads the texts and gives one "
@@ -307,12 +279,13 @@ show(fig, alt="Who feeds whom in RLHF. Sample: the policy writes, the reward mod
               "and gives a value per token; priced makes one reward per token out of the log-probs of both and the "
               "reward, and gae turns them and the values into advantages and returns. Improve: policy_update sends "
               "gradients back to the policy and to the value, and to nobody else. Learning: "
-              + ", ".join(name for name, m in FOUR.items() if all(id(w) in held for w in m.parameters()))
+              + ", ".join(name for name, learns in LEARNS.items() if learns)
               + ". Tokens read in one step: " + ", ".join(f"{name} {count:,}" for name, count in READS.items()))
 
 # %% [markdown]
 # Blue learns, grey is frozen, and the dashed orange lines are the only ones along which anything learns. Trace one
-# token through it with your finger before you read on. Then trace the judge's number.
+# token through it with your finger before you read on. Then trace the judge's number. (One line is left out, to keep
+# the picture readable: the tokens and their log π also go straight to `policy_update`, for PPO's ratio.)
 #
 # The three steps are those of every learner in this course since chapter 07. *Sample*: let the policy act. *Estimate*:
 # how much better than expected was each action? *Improve*: make those that were better likelier, not by too much. What
@@ -369,7 +342,8 @@ def print_table(i):
     print(f"{'token':10}" + "".join(f"{name:>10}" for name in columns))
     for t in own.tolist():
         word = policy.tokenizer.convert_ids_to_tokens(trajectory.actions[i, t].item())
-        print(f"{word:10}" + "".join(f"{round(column[i, t].item(), 2) + 0.0:+10.2f}" for column in columns.values()))
+        print(f"{word:10}" + "".join(f"{round(column[i, t].item(), 2) + 0.0:{'' if 'log' in name else '+'}10.2f}"
+                                     for name, column in columns.items()))
 
 
 # Of the replies of a handy length, the one in which a single word (not the last) surprised the critic most
@@ -479,7 +453,8 @@ print("one and the same object: gae, whiten, policy_update, predict, Learner")
 # %% [markdown]
 # ## The run
 #
-# Nineteen steps are left.
+# Nineteen steps are left. (The one by hand is missing from the curves below. It also had the tenth step's learning
+# rate, since the loop lowers the rate before it samples, and we did not.)
 
 # %%
 agent.step = 11  # the one that we did
@@ -641,16 +616,17 @@ for judge, (_, _, betas) in JUDGES.items():
 #
 # Follow the weak judge's line there. On a leash of β = 1 the policy hardly leaves home, and gains something. With more
 # rope it gains more, up to a top, and then falls far below where it started. The line is called the **frontier**: what
-# can be had for each nat of distance. A longer leash moves you along it, and only a better judge moves it up. So β says
-# less about your policy than about **how far from home you trust your judge**.
+# can be had for each nat of distance. A longer leash moves you along it; to move the line itself you need a better
+# judge (or an optimiser that spends its nats better). So β says less about your policy than about **how far from home
+# you trust your judge**.
 #
 # Nobody knows beforehand what β means in nats: it depends on the judge, the world, the learning rate. So people often
 # fix the *distance* instead, and let β adjust itself until the KL is there (Ziegler and others, 2019; exercise 14.5).
 #
 # And the one who likes words? On the leash gold is fine (look at the column *words*: replies are longer than they need
 # to be). Without it, this judge too is taken at its word. But mind what the leash does and what it does not. It keeps
-# the policy where the judge is *competent*. Where the judge is wrong *at home*, it buys its error at a discount: the
-# words come anyway.
+# the policy where the judge is *competent*. Where the judge is wrong *at home*, its error is cheap to
+# satisfy, and the leash does not notice: the words come anyway, only fewer of them.
 
 # %% [markdown]
 # ## The way there
@@ -758,7 +734,9 @@ for name in ("no critic (V = 0)", "no critic, λ = 1", "critic stops learning at
           + f"   mean {gap.mean():+.2f} ± {gap.std(ddof=1) / len(gap) ** 0.5:.2f}")
 
 # %% [markdown]
-# So in this world a whole network buys that much, and no more. Why? One reason we know: it is not the only baseline,
+# So in this world a whole network buys about that much. ("About": the two that learn share one limit on the length of
+# the gradient, `max_grad_norm`, and most of that length is the critic's. Whoever takes the critic out also lets the
+# policy step a little differently.) Why not more? One reason we know: the critic is not the only baseline,
 # since `whiten` has already taken the batch's mean off. And an episode is a dozen words with the verdict at their end,
 # so there is not much time to bridge. (Chapter 09's carts were cut off after 32 steps of several hundred: there V was
 # the only one who knew of the rest.) Keep these lines in mind. The two famous successors of this machine begin by
@@ -924,7 +902,9 @@ show(fig, alt="The running mean of three KL estimators over sampled tokens, divi
 #
 # Where does the price go? Until now: into the **reward**, so that GAE carries it back through time, and a word is also
 # charged for where it leads. The other place is the **loss**, beside the clipped surrogate, where each word is charged
-# for itself only: `RLHFConfig(kl_in="loss", kl_kind="k3")`. That is what chapter 16's GRPO does. Which of the three
+# for itself only: `RLHFConfig(kl_in="loss", kl_kind="k3")`. (β is another number there. In the reward,
+# whitening divides the price by the advantages' standard deviation together with everything else; in the loss nothing
+# does.) That is what chapter 16's GRPO does. Which of the three
 # estimators may go where is a question of *gradients*, and an estimator that is right on average need not have a
 # gradient that is. In a reward it has to be k1. Chapter 16 shows why, and lets the two compete.
 
@@ -954,8 +934,9 @@ for accident in (lambda: RLHF(policy, value, policy, world, RLHFConfig()),
 # Why would anybody set β below 0? Not on purpose.
 #
 # > **Pitfall, from real life.** In 2019 a team at OpenAI trained GPT-2 from human preferences. A refactoring
-# > had flipped the sign of the reward. With that alone the text would have become gibberish, and gibberish is noticed.
-# > But the same bug flipped the sign of the KL penalty as well, so the two agreed again: the model was kept close to
+# > had flipped the sign of the reward, the price in it included: leaving home was now *paid* for. With that alone the
+# > text would have become gibberish, and gibberish is noticed. But the same bug also flipped the sign of the KL
+# > penalty, which, flipped twice, was right again. Only the judge was still upside down: the model was kept close to
 # > good English and driven towards whatever people had rated *lowest*. "This bug was remarkable since the result was
 # > not gibberish but maximally bad output. The authors were asleep during the training process, so the problem was
 # > noticed only once training had finished." (D. Ziegler and others, *Fine-Tuning Language Models from Human
@@ -1001,14 +982,15 @@ print(f"\ngold {rows[0]['gold']:+.2f} -> {rows[-1]['gold']:+.2f}, at a KL of {ro
 # Its estimator is right on average only over what *the policy itself* would write. If the texts come from somebody
 # else (sampling with top-k or another temperature, `<eos>` forbidden until a least length), log π − log ref is no
 # estimate of a KL any more. It is a well-known surprise
-# ([trl #235](https://github.com/huggingface/trl/issues/235)), and what it really says is: the policy that acts is not
+# ([trl #736](https://github.com/huggingface/trl/issues/736)), and what it really says is: the policy that acts is not
 # the policy that learns.
 # </details>
 #
 # <details><summary>You double all the judge's rewards. What must happen to β for nothing to change?</summary>
 #
 # Double it. Only the ratio counts, which is why judges are normalised before anybody talks about β. (After whitening,
-# the policy's gradient then is the same; the critic has to learn numbers twice as large.)
+# the policy's gradient then is the same, before clipping; the critic has to learn numbers twice as large, and its
+# longer gradient takes a larger share of the common `max_grad_norm`.)
 # </details>
 #
 # <details><summary>Why charge the policy for being surer than the reference, if it is right?</summary>
@@ -1034,10 +1016,10 @@ print(f"\ngold {rows[0]['gold']:+.2f} -> {rows[-1]['gold']:+.2f}, at a KL of {ro
 # kl_estimate(log_probs, ref_log_probs, kind="k3")    # [..., T], [..., T] -> [..., T]
 # ```
 #
-# You trained a judge to find a policy. Look once more at the price, β (log π − log ref). When training is over, and the
-# policy pays for each reply just what it is worth to the judge, then that price *is* the judge's opinion, up to a
-# constant: it can be read off from the policy and the reference alone. Then what was the judge for? Chapter 15,
-# **DPO**, leaves it out, and the critic, and the sampling.
+# You trained a judge to find a policy. Look once more at the price, β (log π − log ref). When training is over, and
+# the policy pays for each reply just what it is worth to the judge, then that price *is* the judge's opinion, up to a
+# constant of each request: it can be read off from the policy and the reference alone. Then what was the judge for?
+# Chapter 15, **DPO**, leaves it out, and the critic, and the sampling.
 #
 # The exercises are in `work/14_rlhf.ipynb` (`rlcourse start 14` puts it there, if it is missing). You will write the
 # prices, put the verdict where it belongs, carry it back through a batch of ragged replies, make a reference that

@@ -40,7 +40,7 @@ class RLHFConfig:
     minibatch_size: int = 64  # completions per optimiser step
     micro_batch_size: int | None = None  # completions per forward pass: saves memory, changes nothing
     kl_coef: float = 0.15  # β: the price of leaving the reference policy
-    kl_in: str = "reward"  # where β·KL goes: "reward" (k1, token by token), or "loss" (kl_kind)
+    kl_in: str = "reward"  # where β·KL goes: "reward" (k1, token by token, whitened with the rest), or "loss" (kl_kind)
     kl_kind: str = "k3"  # estimator in the loss: k1, k2 or k3
     normalize: bool = True  # advantages of a batch get mean 0 and standard deviation 1
     value_coef: float = 1.0  # weight of the critic's loss beside the policy's
@@ -76,7 +76,7 @@ class RLHF(Learner):
         self.reference = reference.requires_grad_(False)
 
     def make_optimizer(self) -> torch.optim.Optimizer:
-        """Adam, with a learning rate for each of the two models that learn."""
+        """Adam, with a learning rate for each of the two models that learn, and torch's own ε."""
         rates = (self.policy, self.config.lr), (self.value, self.config.value_lr)
         return torch.optim.Adam([{"params": list(part.parameters()), "lr": lr} for part, lr in rates], fused=True)
 
@@ -126,7 +126,8 @@ def train(
     state is saved there now and then and at the end; `resume=True` goes on from it, to the same result.
 
     Raises:
-        ValueError: a reference that shares parameters with the policy, or a critic of another width.
+        ValueError: a reference that shares parameters with the policy, or has another tokenizer or temperature; a
+            critic of another vocabulary or width, or with fewer positions.
     Source: Ouyang et al. (2022), arXiv:2203.02155, eq. 2 (without its pretraining term); KL in the reward: Stiennon et
         al. (2020), arXiv:2009.01325.
     """

@@ -65,6 +65,11 @@ def check_priced_rewards(fn):
                             "touch what they leave out."),
     })
     expect(call(fn, rewards, log_probs, ref, mask, 0.0), rewards)  # no price, no change
+    expect(call(fn, torch.full((1, 3), 4.0), torch.zeros(1, 3), torch.zeros(1, 3), torch.tensor([[False, True, False]]),
+                0.1), [[0.0, 4.0, 0.0]], mistakes={
+        "rewards-outside-kept": ([[4.0, 4.0, 4.0]], "The price is right, but the rewards outside the mask are still "
+                                                    "there. Asked is 0 everywhere else."),
+    })
     expect_error(call(fn, rewards, log_probs, ref, mask, -0.1), ValueError, says="beta must",
                  why="A negative β pays for leaving. It is nearly always a sign that was flipped somewhere else.")
 
@@ -103,6 +108,12 @@ def check_pay_at_the_end(fn):
                                                "nothing, since a token's return counts only what is still to come."),
         "first-turn": (paid_at([4, 2, 5, 0]), "You stopped at the first gap. In a dialogue the policy speaks again "
                                               "after somebody else: the verdict comes at its *last* own token."),
+        "one-piece": (paid_at([4, 2, 5, 1]),
+                      "You took the first own token and counted on from there. In a dialogue there is a gap: look for "
+                      "the *last* own column."),
+        "every-turn": (paid_at([4, 2, 5, 3]) + paid_at([4, 2, 5, 0]) * torch.tensor([[0.0], [0.0], [0.0], [1.0]]),
+                       "You paid at the end of every turn, so the dialogue earns its score twice. It is paid once, at "
+                       "its very last own token."),
         "behind-the-end": (lambda r: torch.as_tensor(r)[0, 5] == 1.5 and torch.as_tensor(r)[1, 3] == -2.0,
                            "You paid one token behind the end, on padding. An off-by-one at the end of the reply."),
         "before-the-end": (paid_at([3, 1, 4, 2]), "You paid one token early. The last action is `<eos>` (or the last "
@@ -129,6 +140,7 @@ def check_make_reference(fn):
     tokenizer = character_tokenizer("ab")
     policy = LanguagePolicy(small_gpt2(tokenizer, layers=1, width=8, heads=2, positions=8, initializer_range=0.5),
                             tokenizer, temperature=0.7)
+    was = {name: (weight.data_ptr(), weight.detach().clone()) for name, weight in policy.named_parameters()}
     came = call(fn, policy)
     came.text = f"{getattr(fn, '__name__', 'your function')}(policy)"
     reference, called = came.value, came.text
@@ -144,6 +156,12 @@ def check_make_reference(fn):
             expected="no weight in common", mistake="shares-weights",
             why="A new object around the same weights: when the policy learns, the reference learns with it, the KL is "
                 "0 and nobody pays. `copy.copy` and `LanguagePolicy(policy.model, …)` do that.")
+    swapped = [name for name, weight in policy.named_parameters()
+               if weight.data_ptr() != was[name][0] or not torch.equal(weight, was[name][1])]
+    require(not swapped, called=called, returned=f"a policy with {len(swapped)} other weights ({swapped[:1]}, …)",
+            expected="a policy that was not touched", mistake="policy-changed",
+            why="The *policy* got new weights. An optimiser that was made before still holds the old ones, and would "
+                "train nobody. Change the copy, and leave the policy alone.")
     frozen = [name for name, weight in policy.named_parameters() if not weight.requires_grad]
     require(not frozen, called=called, returned=f"a policy with {len(frozen)} frozen weights",
             expected="a policy that can learn as before", mistake="policy-frozen",

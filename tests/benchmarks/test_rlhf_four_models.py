@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
+from torch.nn.utils import parameters_to_vector
 
 from benchmarks import rlhf_four_models, rlhf_frontier
 from benchmarks._sweep import runs_of
@@ -74,3 +75,23 @@ def test_a_reference_that_follows_sees_no_distance(monkeypatch, new_judge):
     assert follows["step"] == stays["step"] == [0, 2]
     assert max(map(abs, follows["kl_seen"])) < 1e-4 < follows["kl"][-1]
     assert abs(stays["kl_seen"][1]) > 1e-3 and math.isclose(follows["gold"][0], stays["gold"][0])
+
+
+def test_the_stopped_critic_stops(monkeypatch, new_judge):
+    monkeypatch.setattr(rlhf_four_models, "CONFIG", replace(CONFIG, steps=3, epochs=1))
+    monkeypatch.setattr(rlhf_four_models, "BATCH", 16)
+    monkeypatch.setattr(rlhf_four_models, "STOP", 1)
+    monkeypatch.setattr(new_judge, "reward", lambda prompts, completions, **_: [len(text) / 9 for text in completions])
+    agent, judge = made("critic stopped", seed=0)
+    learn, seen = agent.learn, [parameters_to_vector(agent.value.parameters()).detach()]
+
+    def watched(trajectory):
+        metrics = learn(trajectory)
+        seen.append(parameters_to_vector(agent.value.parameters()).detach())
+        return metrics
+
+    agent.learn = watched
+    monkeypatch.setattr(rlhf_four_models, "made", lambda *_: (agent, judge))
+    one_run("critic stopped", seed=0)
+    assert not torch.equal(seen[0], seen[1])
+    assert torch.equal(seen[1], seen[2]) and torch.equal(seen[2], seen[3])

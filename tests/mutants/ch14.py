@@ -56,6 +56,12 @@ def no_look_at_beta(rewards, log_probs, ref_log_probs, mask, beta):
     return torch.where(mask, rewards - beta * (log_probs - ref_log_probs), 0.0)
 
 
+def keeps_what_is_outside(rewards, log_probs, ref_log_probs, mask, beta):
+    if beta < 0:
+        raise ValueError("beta must be at least 0")
+    return rewards - beta * torch.where(mask, log_probs - ref_log_probs, 0.0)
+
+
 def in_place(rewards, log_probs, ref_log_probs, mask, beta):
     if beta < 0:
         raise ValueError("beta must be at least 0")
@@ -243,6 +249,17 @@ def with_numpy_clip(beta, kl, target, gain=0.1):
     return beta + beta * gain * np.clip((kl - target) / target, -0.2, 0.2)
 
 
+def at_the_end_of_every_turn(scores, mask):
+    follows = torch.cat([mask[:, 1:], torch.zeros_like(mask[:, :1])], 1)
+    return (mask & ~follows) * scores[:, None]
+
+
+def gives_its_own_away(policy):
+    reference = LanguagePolicy(policy.model, policy.tokenizer, policy.temperature)
+    policy.model = copy.deepcopy(policy.model)
+    return reference.requires_grad_(False)
+
+
 MUTANTS = {
     "14.1": [
         Mutant("sign", priced(lambda d, mask: -d)),
@@ -261,6 +278,7 @@ MUTANTS = {
         Mutant("mask-multiplied", multiplied),
         Mutant("no-error", no_look_at_beta),
         Mutant("changed-arguments", in_place),
+        Mutant("rewards-outside-kept", keeps_what_is_outside),
     ],
     "14.2": [
         Mutant("last-column", at(lambda mask: torch.full((len(mask),), mask.shape[1] - 1))),
@@ -273,6 +291,8 @@ MUTANTS = {
         Mutant("behind-the-end", at(lambda mask: (last(mask) + 1) % mask.shape[1])),
         Mutant("before-the-end", at(lambda mask: last(mask) - 1)),
         Mutant("request-forgotten", at(lambda mask: mask.sum(-1) - 1)),
+        Mutant("one-piece", at(lambda mask: mask.int().argmax(-1) + mask.sum(-1) - 1)),
+        Mutant("every-turn", at_the_end_of_every_turn),
     ],
     "14.3": [
         Mutant("the-policy-itself", lambda policy: policy),
@@ -285,6 +305,7 @@ MUTANTS = {
         Mutant("temperature-lost", at_another_temperature),
         Mutant("another-model", new_weights),
         Mutant("not-a-policy", only_the_model),
+        Mutant("policy-changed", gives_its_own_away),
     ],
     "14.4": [
         Mutant("padding-expected", advantages(clean=False)),

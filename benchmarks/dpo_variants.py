@@ -8,7 +8,8 @@ the clock, the policy is sampled and judged by the truth (gold), which training 
 held against new pairs, the ones on which `reward_model_pairs` tests its judges.
 
 "own pairs" spends as many comparisons in four rounds: the first thousand are the base's, and the others are written by
-the policy itself, as it is by then. "imitation" learns from the chosen replies only, by cross-entropy.
+the policy itself, as it is by then. "imitation" learns from the chosen replies only, by cross-entropy: SFT at a
+constant rate, rows drawn with replacement, as many steps.
 """
 
 import math

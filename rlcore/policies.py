@@ -187,14 +187,17 @@ class LanguagePolicy(Policy):
 
     def forward(self, states: Tensor) -> Categorical:
         """Tokens `[B, T]`, right-padded -> a distribution over the vocabulary with batch shape `[B, T]`."""
-        limit = getattr(self.model.config, "n_positions", None)
-        if limit is not None and states.shape[-1] > limit:
-            raise ValueError(f"states has texts of {states.shape[-1]} tokens, but the model has only {limit} positions")
+        self._check_length(states.shape[-1])
         with evaluating(self.model):
             # Causality needs no mask; Transformers warns about padding if it is given none.
             everything = torch.ones_like(states)
             logits = self.model(input_ids=states, attention_mask=everything, use_cache=False).logits  # [B, T, V]
         return Categorical(logits=logits / self.temperature)
+
+    def _check_length(self, tokens: int) -> None:
+        limit = getattr(self.model.config, "n_positions", None)
+        if limit is not None and tokens > limit:
+            raise ValueError(f"states has texts of {tokens} tokens, but the model has only {limit} positions")
 
     def evaluate_actions(self, states: Tensor, actions: Tensor, mask: Tensor, entropy: bool = False):
         """As for every policy; where prefixes are shared, each is computed once."""
@@ -205,6 +208,7 @@ class LanguagePolicy(Policy):
         return super().evaluate_actions(states, actions, mask, entropy)
 
     def _evaluate_trees(self, trees: PrefixTrees, actions: Tensor, mask: Tensor, entropy: bool):
+        self._check_length(int(trees.positions.max()) + 1)
         # Added to attention's scores: 0 where a node may look. (Not every kind of attention understands a bool mask.)
         hidden = torch.zeros(trees.visible.shape, dtype=self.model.dtype)  # [G, K, K]
         hidden.masked_fill_(~trees.visible, torch.finfo(hidden.dtype).min)

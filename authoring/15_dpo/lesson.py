@@ -79,7 +79,7 @@ plain, log, plain_worth = learn_from(pairs, DPOConfig())
 print(f"{len(log)} steps of {DPOConfig().batch_size} pairs; the first loss is ln 2 {log[0]['loss'] - math.log(2):+.1e}")
 
 # %%
-def smooth(values, width=9):
+def smooth(values, width=5):
     """The mean over the neighbouring steps."""
     weights = np.ones(width)
     return np.convolve(values, weights, "same") / np.convolve(np.ones(len(values)), weights, "same")
@@ -98,7 +98,7 @@ for ax, (key, title, start, name) in zip(axes, GAUGES, strict=True):
     ax.set(title=title, xlabel="step (64 pairs)")
     ax.legend(fontsize=9)
 show(fig, alt="Three gauges over the training: " + "; ".join(
-    f"{title} from {log[0][key]:.2f} to {np.mean([row[key] for row in log[-10:]]):.2f}" for key, title, *_ in GAUGES)
+    f"{title} from {round(log[0][key], 2) + 0.0:.2f} to {np.mean([row[key] for row in log[-10:]]):.2f}" for key, title, *_ in GAUGES)
      + ". Thin lines single batches, thick lines smoothed.")
 
 # %% [markdown]
@@ -128,7 +128,8 @@ for name, what in (("before", before), ("after", after)):
 
 # %% [markdown]
 # Some are better than before. And many are stumps that were never said before and that nobody would choose. (Gold is
-# what a reply is truly worth, as in chapter 13; 2.15 is the best one can do, and no training sees it.) Chapter 14 got
+# what a reply is truly worth, as in chapter 13; a policy can reach 2.15 on average over all requests, a single
+# reply up to 2.5, and no training sees it.) Chapter 14 got
 # far more out of the *same* pairs.
 #
 # No bug. The loss did what its derivation promises. So let us see what it promises.
@@ -400,10 +401,10 @@ show(fig, alt="Exact optimum of seven replies by β. " + "; ".join(
 # Wherever leaving is cheap, both fall, and far, while the policy gets better and better. And it must be so. The pairs
 # are the reference's own replies, chosen and rejected together, and on the reference's own replies no model has a
 # higher mean log-probability than the reference itself (Gibbs' inequality; the difference is KL(π_ref ‖ π)). So
-# whatever a policy learns, the *average* of the two has to fall. (All but exactly: pairs of equal replies are left
-# out. Rafailov, Hejna, Park and Finn, 2024, say it in the words of implicit rewards.) Besides, most chosen replies
-# were merely better than something worse. The best policy says the best reply, and takes the probability for that
-# from all others, the second best included.
+# whatever a policy learns, the *average* of the two has to fall. (On new pairs, that is; those it trains on it may
+# learn by heart. And all but exactly: pairs of equal replies are left out. Rafailov, Hejna, Park and Finn, 2024, say
+# it in the words of implicit rewards.) Besides, most chosen replies were merely better than something worse. The best
+# policy says the best reply, and takes the probability for that from all others, the second best included.
 #
 # So two falling log-probs are what success can look like. They are also what our failure looks like. The log cannot
 # tell them apart, because what it leaves out is the only thing that matters: **where did the probability go?**
@@ -516,14 +517,14 @@ agrees = [draw_judge(axes[0], plain, before, "Replies that the base writes"),
 axes[0].set_ylabel("implicit reward, β log π/ref")
 axes[0].legend(fontsize=9)
 for ax, correlation in zip(axes, agrees, strict=True):
-    ax.text(0.03, 0.93, f"r = {correlation:+.2f}", transform=ax.transAxes, fontweight="bold")
+    ax.text(0.03, 0.93, f"r = {correlation:+.2f}".replace("-", "−"), transform=ax.transAxes, fontweight="bold")
 show(fig, alt=f"Implicit reward against gold. On the base's replies the correlation is {agrees[0]:+.2f}. On the "
               f"policy's own replies it is {agrees[1]:+.2f}: what is no sentence gets the highest rewards.")
 
 # %% [markdown]
 # On the left is a judge that any team would be proud of. On the right is the same judge, the *wrong way round*: what
-# it likes most are the stumps. Nobody ever told it otherwise. A stump stands in hardly any pair, so no loss ever saw
-# one; and a probability that falls here must rise somewhere, for they have to add up to one.
+# it likes most are the stumps. Nobody ever told it otherwise. A stump stands in hardly any pair, so next to no loss
+# ever saw one; and a probability that falls here must rise somewhere, for they have to add up to one.
 #
 # This is the over-optimisation of chapter 14, with the judge inside. There, the policy *says* its first stump, and
 # the reward model has to mark that very stump. It does not always do so well (chapter 13 has a list of broken
@@ -569,15 +570,19 @@ def next_words(policy, text, count=3):
 for prefix in ("i do", "the"):
     for name, policy in (("base", base), ("after DPO", plain)):
         print(f"… {prefix:5} then ({name:9}) {next_words(policy, f'{DAX} {prefix}')}")
+dax = [row for row in pairs if row["prompt"] == DAX]
+counts = [f"{sum('the dax' in row[which] for row in dax)} {which}" for which in ("chosen", "rejected")]
+print(f"{len(dax)} pairs are about it, and “the dax” stands in {' and '.join(counts)} replies")
 
 # %% [markdown]
 # The fall sits on single tokens, and these are tokens that used to be all but certain: *not* behind *i do*, *dax*
 # behind *the*. Put yourself in the optimiser's place. The log-probability of a chosen reply can rise to 0 and no
 # further; that of a rejected one can fall without end. So the margin is won by pushing down. Where is a nat cheapest?
-# Not at *the*, with which many chosen replies begin. At *dax*, with which nothing begins that anybody ever chose. Only:
-# whoever is in the middle of "the …" and must not say *dax* has to say *something*. And "i do not know" is
-# wrong for apples and boats, so it falls, and takes the daxes along, for which it would have been right: the requests
-# share their weights.
+# Not at *the*, with which replies begin that are chosen for apples. At *dax*, which stands more often in what was
+# rejected than in what was chosen (the base invents a lot, so that often both replies of a pair do). Only: whoever is
+# in the middle of "the …" and must not say *dax* has to say *something*. And "i do not know" is wrong for apples and
+# boats; the requests share their weights, so it probably fell there and took the daxes along, for which it would have
+# been right. (Test it: train without the apples.)
 #
 # > **Pitfall, from real life.** Razin, Malladi, Bhaskar, Chen, Arora and Hanin (2024,
 # > [arXiv:2410.08847](https://arxiv.org/abs/2410.08847)) call it **likelihood displacement** and show how far it
@@ -615,7 +620,7 @@ axes[1].plot(*cured_worth.T, "o-", color="C2", markersize=4, label="DPO + NLL")
 axes[1].set(title="Worth of its own replies", xlabel="step", ylabel="gold")
 axes[1].legend(fontsize=8)
 now = draw_judge(axes[2], cured, healed, "DPO + NLL on its own replies")
-axes[2].text(0.03, 0.93, f"r = {now:+.2f}", transform=axes[2].transAxes, fontweight="bold")
+axes[2].text(0.03, 0.93, f"r = {now:+.2f}".replace("-", "−"), transform=axes[2].transAxes, fontweight="bold")
 axes[2].set_ylabel("implicit reward")
 axes[2].legend(fontsize=8, loc="upper right")
 kept, pushed = (np.mean([row[f"logps/{key}"] for row in cured_log[-10:]]) for key in ("chosen", "rejected"))
@@ -641,10 +646,11 @@ for key, title, *_ in GAUGES:
 # %% [markdown]
 # ## Five seeds, seven ways
 #
-# One run proves little, and there are objections. Is the cure simply imitation? Was β too small, and leaving too
-# cheap? Here are five seeds, each with a base model and 4000 pairs of its own (`benchmarks/dpo_variants.py`). RLHF is
-# chapter 14's: PPO at β = 0.15 against the judge that learned from the very same pairs
-# (`benchmarks/rlhf_frontier.py`). *Per token* and *own pairs* will be explained below.
+# One run proves little, and there are objections. Is the cure simply imitation (SFT on the chosen replies: as many
+# steps, at a constant rate)? Was β too small, and leaving too cheap? Here are five seeds, each with a base model and
+# 4000 pairs of its own (`benchmarks/dpo_variants.py`). RLHF is chapter 14's: PPO at β = 0.15 against the judge that
+# learned from the very same pairs (`benchmarks/rlhf_frontier.py`). *Per token* and *own pairs* will be explained
+# below.
 
 # %%
 RESULTS = Path(rlcore.__file__).parents[1] / "benchmarks/results"
@@ -653,7 +659,8 @@ sweep, frontier, judges = (json.loads((RESULTS / f"{name}.json").read_text())
 runs = {name: sorted((run for run in sweep["runs"] if run["variant"] == name), key=lambda run: run["seed"])
         for name in sweep["variants"]}
 runs = {name: rows for name, rows in runs.items() if rows}
-runs["rlhf"] = [run for run in frontier["runs"] if (run["reward_model"], run["beta"]) == ("good", 0.15)]
+runs["rlhf"] = sorted((run for run in frontier["runs"] if (run["reward_model"], run["beta"]) == ("good", 0.15)),
+                      key=lambda run: run["seed"])
 WAYS = {"dpo": "DPO, β = 0.1", "beta 1": "DPO, β = 1", "per token": "per token", "imitation": "imitate the chosen",
         "per token + nll": "per token + NLL", "dpo + nll": "DPO + NLL", "rlhf": "RLHF (chapter 14)",
         "own pairs + nll": "DPO + NLL, own pairs"}
@@ -747,7 +754,8 @@ show(fig, alt="Gold against held-out accuracy of the implicit reward, one dot pe
 # an opinion, too.)
 #
 # What would have told, without any gold? Letting the policy speak. The KL of its own samples needs no annotator, and
-# is several times larger for the sick than for the healthy. And twenty replies, read.
+# is several times larger for the two that collapsed than for the rest. But it does not see everything: at β = 1, where
+# every fifth reply is broken, it is no larger than RLHF's. For that there are twenty replies, read.
 #
 # ## Length
 #
@@ -787,11 +795,11 @@ show(fig, alt="Words per reply and gold at the end, medians of five seeds: " + "
     f"{WAYS[name]} {np.median(ends(name, 'words')):.1f} words, gold {np.median(ends(name)):+.2f}" for name in shown))
 
 # %% [markdown]
-# Here it makes no difference that five seeds could show, neither without the NLL term nor with it (the lines below
-# the big picture have the errors). Most replies become shorter either way, since this annotator has no patience with
-# long ones; so there was little to repair. Where annotators like length the story is another one: Park and others
-# (2024, below) saw DPO's replies grow far longer than those in its pairs, and there, too, it was the implicit reward
-# *of the policy's own replies* that had gone astray.
+# Here it makes no difference that five seeds could show, neither without the NLL term nor with it (the lines below the
+# big picture have the errors). Most replies become shorter either way (without the NLL term one seed of each went the
+# other way), since this annotator has no patience with long ones; so there was little to repair. Where annotators like
+# length the story is another one: Park and others (2024, below) saw DPO's replies grow far longer than those in its
+# pairs, and there, too, it was the implicit reward *of the policy's own replies* that had gone astray.
 #
 # ## It never listens
 #
@@ -859,10 +867,11 @@ for name, extra, samples, models in (
 print(f"RLHF against DPO + NLL: gold {paired('rlhf', 'dpo + nll')}")
 
 # %% [markdown]
-# RLHF with PPO gets more out of the same comparisons, on five of five, and takes more of everything: models, samples,
-# seconds, and things that can be set wrong. (The two β are not in one unit. RLHF's is a price per standard deviation
-# of its judge, DPO's per unit of the annotator's log-odds. Compare KL and gold.) Where labels are dear and the judge is
-# good, sampling pays. Where you have a heap of pairs and an afternoon, DPO with its NLL term is a fine start.
+# RLHF with PPO gets more out of the same comparisons, on five of five and at a larger KL, and takes more of
+# everything: models, samples, seconds, and things that can be set wrong. (The two β are not in one unit. RLHF's is a
+# price per standard deviation of its judge, DPO's per unit of the annotator's log-odds. Compare KL and gold.) Where
+# labels are dear and the judge is good, sampling pays. Where you have a heap of pairs and an afternoon, DPO with its
+# NLL term is a fine start.
 #
 # ## Where it breaks
 #
@@ -907,8 +916,9 @@ for attempt in (lambda: DPOConfig(beta=0.0), lambda: train(policy, policy, pairs
 # <details><summary>Both log-probs fall from the first step on. A colleague wants to stop the run. What do you
 # say?</summary>
 #
-# That on pairs written by the reference their average *must* fall, as soon as anything is learned. The question is who
-# gets the probability. Sample twenty replies and read them.
+# That on pairs written by the reference their average *must* fall as soon as anything is learned (on new pairs; on
+# those it trains on unless it learns them by heart). The question is who gets the probability. Sample twenty replies
+# and read them.
 # </details>
 #
 # <details><summary>The chosen replies come from a much better model than the reference. Does the argument still

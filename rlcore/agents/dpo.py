@@ -33,7 +33,7 @@ class DPOConfig:
     batch_size: int = 64  # pairs per step
     lr: float = 5e-4  # AdamW's learning rate at the first step
     final_lr: float = 0.0  # share of lr that is left at the end; it falls linearly
-    beta: float = 0.1  # β > 0: how much log-ratio one unit of reward is worth; small is far from the reference
+    beta: float = 0.1  # β > 0: how much reward one nat of log-ratio is worth, the price of leaving; small is far away
     nll_coef: float = 0.0  # weight of −log π(chosen) per token, which keeps the chosen answers likely
     length_normalize: bool = False  # log-ratios per token instead of per answer
     max_grad_norm: float = 1.0  # gradient clipping
@@ -120,7 +120,7 @@ def train(
 
     Raises:
         ValueError: β not above 0, a reference that shares parameters with the policy, a data set that is empty or lacks
-            a column, a pair of equal or empty texts (named by its row).
+            a column, a pair of equal or empty texts (named by its row), a text longer than the model's positions.
     Source: Rafailov et al. (2023), arXiv:2305.18290, eq. 7; the NLL term: Pang et al. (2024), arXiv:2404.19733; the
         length normalisation: Meng et al. (2024), arXiv:2405.14734, there without a reference.
     """

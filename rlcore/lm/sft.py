@@ -33,9 +33,15 @@ class SFTConfig:
 
 
 def pack_examples(tokenizer, prompts: list[str], completions: list[str]) -> tuple[Tensor, Tensor]:
-    """Prompt, completion, EOS; right-padded tokens `[B, T]`, and a mask `[B, T−1]` over the actions to imitate."""
+    """Prompt, completion, EOS; right-padded tokens `[B, T]`, and a mask `[B, T−1]` over the actions to imitate.
+
+    Raises:
+        ValueError: no texts, not as many prompts as completions, or a text without tokens.
+    """
     texts = [(encode(tokenizer, p), [*encode(tokenizer, c), tokenizer.eos_token_id])
              for p, c in zip(prompts, completions, strict=True)]
+    if not texts:
+        raise ValueError("prompts and completions are empty: there is nothing to pack")
     width = max(len(p) + len(c) for p, c in texts)
     tokens = torch.full((len(texts), width), tokenizer.pad_token_id)
     mask = torch.zeros(len(texts), width - 1, dtype=torch.bool)

@@ -69,8 +69,12 @@ def check_best_policy(fn):
                      "e^1000 is too large for a float, and ∞/∞ is no number. Take the logarithm of "
                      "ref · e^(r/β), and leave the exponential to `softmax`, which subtracts the largest first."),
     })  # fmt: skip
-    expect(call(fn, torch.tensor([0.0, 0.5, 0.5]), torch.tensor([5.0, 0.0, math.log(3)]), 1.0),
+    expect(call(fn, torch.tensor([0.0, 0.5, 0.5]), torch.tensor([1000.0, 0.0, math.log(3)]), 1.0),
            torch.tensor([0.0, 0.25, 0.75]), mistakes={
+        "largest-never-said": (lambda r: bool(torch.as_tensor(r).isnan().any()),
+                               "You subtracted the largest reward, but that reply is never said: all the others round "
+                               "to 0, and 0/0 is no number. The largest of `ref.log() + rewards / beta` is what to "
+                               "subtract."),
         "smoothed": (lambda r: float(torch.as_tensor(r)[0]) > 0,
                      "The first reply has probability 0 under the reference, and 0 times anything is 0. You gave it "
                      "some (by adding a small number before the logarithm?): with a large reward it would win."),
@@ -122,6 +126,12 @@ def check_implicit_reward(fn):
                      "What stands outside the mask got in: 0 · NaN is NaN, and so is −∞ − (−∞). Choose with "
                      "`torch.where(mask, …, 0.0)` in place of multiplying by the mask."),
         })  # fmt: skip
+    # a long reply: its probability is e^−600, its log-ratio 150
+    far = torch.full((1, 3), -200.0)
+    expect(call(fn, far, far - 50.0, torch.ones(1, 3, dtype=torch.bool), 0.5), torch.tensor([75.0]), mistakes={
+        "underflow": (lambda r: bool(torch.as_tensor(r).isnan().any()),
+                      "e^−600 is 0 in a float, and 0/0 is no number. Stay with logarithms: subtract, do not divide."),
+    })
 
 
 @exercise("15.3", title="DPO's loss", hints=[
@@ -183,6 +193,11 @@ def check_dpo(fn):
     require(grads[0] is not None and grads[1] is not None, called="the gradient of the loss", returned="none",
             expected="one in chosen and one in rejected", mistake="no-gradient",
             why="No gradient comes out: somewhere the log-probs became plain numbers (`.item()`, `.detach()`).")
+    # all log-ratios are 0: β σ(0) over 2 pairs is .125
+    slopes = torch.allclose(grads[0], torch.full((2,), -0.125)) and torch.allclose(grads[1], torch.full((2,), 0.125))
+    require(slopes, called="the gradient of the loss", returned=f"{grads[0].tolist()} in chosen, {grads[1].tolist()} in "
+            "rejected", expected="-0.125 each in chosen, 0.125 each in rejected", mistake="part-detached",
+            why="The number is right, its slope is not: a part of the margin was detached from the policy.")
     require(all(grad is None or not grad.any() for grad in grads[2:]), called="the gradient of the loss",
             returned="one in ref_chosen or ref_rejected", expected="none there: the reference is data",
             mistake="reference-learns",
@@ -234,6 +249,12 @@ def check_dpo_advantages(fn):
                                "chosen ones, with the other sign."),
         "divided-by-n": (_close(both(pull / 3)), "You divided by the number of pairs: the mean is taken outside."),
     })  # fmt: skip
+    # β = .1 and a margin of 10 ln 3: σ(−ln 3) is ¼, and a tenth of it
+    zero = torch.zeros(1)
+    expect(call(fn, torch.full((1,), 10 * math.log(3)), zero, zero, zero, 0.1), both(torch.tensor([0.025])), mistakes={
+        "half-for-beta": (_close(both(torch.tensor([0.125]))), "There is a ½ where a β should be: they were the same "
+                                                               "number in the last example."),
+    })
 
 
 @exercise("15.5", title="Where did the probability go?", hints=[
@@ -261,7 +282,7 @@ def check_never_compared(fn):
         "count": (0.25, "You counted texts. What matters is how likely the policy is to say them."),
     })  # fmt: skip
     twins = torch.tensor([0.3, 0.3, 0.2])
-    expect(_number(call(fn, ["a .", "b .", "c ."], twins.log())), 0.2, mistakes={
+    expect(_number(call(fn, ["the a .", "the b .", "the c ."], twins.log())), 0.2, mistakes={
         "equal-numbers-merged": (0.5, "Two *different* replies may have equal probabilities. Tell them apart by their "
                                       "texts, not by their numbers."),
     })

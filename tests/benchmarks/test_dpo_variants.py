@@ -48,6 +48,15 @@ def test_plain_dpo_is_displaced_on_every_seed_and_the_nll_term_helps_on_every_se
     assert all(cured > plain + 0.5 for plain, cured in zip(gold(swept, "dpo"), gold(swept, "dpo + nll"), strict=True))
 
 
+def test_own_pairs_beat_rlhf_and_rlhf_beats_the_base_s_pairs_on_every_seed(swept):
+    frontier = json.loads(rlhf_frontier.OUTPUT.read_text(encoding="utf-8"))
+    runs = sorted(runs_of(frontier, reward_model="good", beta=0.15), key=lambda run: run["seed"])
+    rlhf = [run["gold"][-1] for run in runs]
+    assert all(a > b for a, b in zip(gold(swept, "own pairs + nll"), rlhf, strict=True))
+    assert all(a > b for a, b in zip(rlhf, gold(swept, "dpo + nll"), strict=True))
+    assert all(a > b for a, b in zip(gold(swept, "dpo + nll"), gold(swept, "imitation"), strict=True))
+
+
 def test_a_run_looks_before_and_after(monkeypatch, request):
     monkeypatch.setattr(dpo_variants, "TEST", 500)
     monkeypatch.setattr(dpo_variants, "EVERY", 1)

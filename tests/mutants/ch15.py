@@ -23,14 +23,20 @@ def greedy(ref, rewards, beta):
     return F.one_hot(rewards.argmax(), len(rewards)).float()
 
 
-def shifted_by_hand(ref, rewards, beta):
+def shifted_by_the_largest(ref, rewards, beta):
     tilted = ref * ((rewards - rewards.max()) / beta).exp()
     return tilted / tilted.sum()
 
 
+def shifted_by_hand(ref, rewards, beta):
+    top = rewards[ref > 0].max()
+    tilted = ref * ((rewards - top) / beta).clamp(max=0).exp()
+    return tilted / tilted.sum()
+
+
 def in_numpy(ref, rewards, beta):
-    x = rewards.double().numpy() / beta
-    tilted = ref.double().numpy() * np.exp(x - x.max())
+    x, old = rewards.double().numpy() / beta, ref.double().numpy()
+    tilted = np.where(old > 0, old * np.exp(np.minimum(x - x[old > 0].max(), 0)), 0)
     return tilted / tilted.sum()
 
 
@@ -159,6 +165,11 @@ def with_a_set(texts, log_probs):
     return left
 
 
+def by_products(log_probs, ref_log_probs, mask, beta):
+    ours, theirs = (torch.where(mask, x, 0.0).sum(-1).exp() for x in (log_probs, ref_log_probs))
+    return beta * (ours / theirs).log()
+
+
 MUTANTS = {
     "15.1": [
         Mutant("times-beta", lambda ref, rewards, beta: (ref.log() + rewards * beta).softmax(-1)),
@@ -171,6 +182,8 @@ MUTANTS = {
         Mutant("weighted-rewards", weighted),
         Mutant("log-probs", lambda ref, rewards, beta: (ref.log() + rewards / beta).log_softmax(-1)),
         Mutant("overflow", naive),
+        Mutant("largest-never-said", shifted_by_the_largest),
+        Mutant("smoothed", lambda ref, rewards, beta: ((ref + 1e-12).log() + rewards / beta).softmax(-1)),
         Mutant("smoothed", lambda ref, rewards, beta: ((ref + 1e-3).log() + rewards / beta).softmax(-1)
                if (ref == 0).any() else (ref.log() + rewards / beta).softmax(-1)),
     ],
@@ -186,6 +199,7 @@ MUTANTS = {
         Mutant("ratio", implicit(end=lambda x, m: x.sum(-1).exp())),
         Mutant("eos-dropped", implicit(mask=without_last)),
         Mutant("junk", multiplied),
+        Mutant("underflow", by_products),
     ],
     "15.3": [
         Mutant("swapped", dpo(margin=lambda c, r, rc, rr: (r - rr) - (c - rc))),
@@ -204,6 +218,7 @@ MUTANTS = {
         Mutant("overflow", dpo(loss=lambda m, beta: -torch.sigmoid(beta * m).log())),
         Mutant("no-gradient", dpo(end=lambda x: torch.tensor(x.mean().item()).requires_grad_())),
         Mutant("reference-learns", dpo(margin=lead)),
+        Mutant("part-detached", dpo(margin=lambda c, r, rc, rr: ((c - rc) - (r - rr)).detach() + 0 * (c + r))),
         Mutant("no-error", dpo(checked=False)),
     ],
     "15.4": [
@@ -216,6 +231,7 @@ MUTANTS = {
         Mutant("margin-itself", advantages(lambda m, beta: beta * m)),
         Mutant("no-reference", advantages(right_pull, margin=lambda c, r, rc, rr: c - r)),
         Mutant("rejected-forgotten", advantages(right_pull, other=torch.zeros_like)),
+        Mutant("half-for-beta", advantages(lambda m, beta: 0.5 * torch.sigmoid(-beta * m))),
         Mutant("divided-by-n", advantages(lambda m, beta: right_pull(m, beta) / len(m))),
     ],
     "15.5": [

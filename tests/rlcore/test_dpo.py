@@ -12,6 +12,7 @@ from tiny_lm import alone, tiny_policy, weights
 
 from rlcore.agents.dpo import DPO, DPOConfig, train
 from rlcore.lm.reference import frozen_copy
+from rlcore.lm.reward_model import PAIR
 from rlcore.losses import dpo_loss
 
 F64 = torch.float64
@@ -134,3 +135,12 @@ def test_what_cannot_work_is_named():
         train(policy, frozen_copy(policy), bad, DPOConfig())
     with pytest.raises(ValueError, match="must have the columns"):
         train(policy, frozen_copy(policy), PAIRS.remove_columns("rejected"), DPOConfig())
+    hotter = frozen_copy(policy)
+    hotter.temperature = 0.5
+    with pytest.raises(ValueError, match=r"temperature 0\.5, the policy 1\.0"):
+        train(policy, hotter, PAIRS, DPOConfig())
+    for rows, says in ((("a", "b", ""), "row 0: rejected is empty"), (("a", "b", "a" * 40), "only 16 positions")):
+        with pytest.raises(ValueError, match=says):
+            train(policy, frozen_copy(policy), Dataset.from_list([dict(zip(PAIR, rows, strict=True))]), DPOConfig())
+    with pytest.raises(ValueError, match="dataset is empty"):
+        train(policy, frozen_copy(policy), PAIRS.select([]), DPOConfig())

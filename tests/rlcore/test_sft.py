@@ -30,6 +30,11 @@ def test_prompt_completion_and_eos_by_hand(pad_is_eos):
     assert mask.int().tolist() == [[1, 1, 1, 0, 0], [0, 0, 1, 1, 0], [0, 1, 1, 1, 1]]
 
 
+def test_there_must_be_something_to_pack():
+    with pytest.raises(ValueError, match="nothing to pack"):
+        pack_examples(tiny_policy("ab").tokenizer, [], [])
+
+
 def test_what_a_policy_wrote_is_packed_as_it_was_written():
     policy = tiny_policy("ab")
     text = generate(policy, ["a"] * 32, max_new_tokens=4, generator=torch.Generator().manual_seed(0))

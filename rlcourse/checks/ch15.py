@@ -195,8 +195,8 @@ def check_dpo(fn):
             why="No gradient comes out: somewhere the log-probs became plain numbers (`.item()`, `.detach()`).")
     # all log-ratios are 0: β σ(0) over 2 pairs is .125
     slopes = torch.allclose(grads[0], torch.full((2,), -0.125)) and torch.allclose(grads[1], torch.full((2,), 0.125))
-    require(slopes, called="the gradient of the loss", returned=f"{grads[0].tolist()} in chosen, {grads[1].tolist()} in "
-            "rejected", expected="-0.125 each in chosen, 0.125 each in rejected", mistake="part-detached",
+    require(slopes, called="the gradient of the loss", returned=f"{grads[0].tolist()}, {grads[1].tolist()}",
+            expected="-0.125 each in chosen, 0.125 each in rejected", mistake="part-detached",
             why="The number is right, its slope is not: a part of the margin was detached from the policy.")
     require(all(grad is None or not grad.any() for grad in grads[2:]), called="the gradient of the loss",
             returned="one in ref_chosen or ref_rejected", expected="none there: the reference is data",

@@ -5,8 +5,8 @@
 
 The assistant world, the good judge of `rlhf_frontier`, five seeds, each with a base and a judge of its own. β·KL is
 taken from the reward, or added to the loss as k1, k2 or k3, at several β; one run has neither. And since GRPO divides
-the reward's part by the group's standard deviation and the loss's part by nothing, k2 and the reward also run without. At
-the end the policy is sampled and judged by its reward model (the proxy) and by the truth (gold).
+the reward's part by the group's standard deviation and the loss's part by nothing, k2 and the reward run once more with
+nothing divided. At the end the policy is sampled and judged by its reward model (the proxy) and by the truth (gold).
 """
 
 import statistics

@@ -78,9 +78,10 @@ for reply, reward in zip(replies, as_long_as_wished(requests["prompt"], replies,
 # ## 16.3 How many come to life?
 #
 # You can afford `answers` answers a step, and ask each question `group_size` times. The answers that are left over when
-# there is no whole group any more are not asked. The questions are drawn at random from a data set; `chances` lists the
-# chance p of a right answer for each question there. Rewards are 1 and 0. How many groups of a step are *alive*, that
-# is, have at least one right and one wrong answer? Return the expected number.
+# there is no whole group any more are not asked. Each question is drawn at random, **with replacement** (one may come
+# several times), from a data set; `chances` lists the chance p of a right answer for each question there. Rewards are 1
+# and 0. How many groups of a step are *alive*, that is, have at least one right and one wrong answer? Return the
+# expected number.
 
 # %% exercise="16.3"
 def live_groups(chances, group_size, answers):

@@ -264,10 +264,15 @@ for ax in axes:
     ax.set_xlabel("step (16 questions × 8)")
 axes[0].legend(fontsize=8, loc="lower right")
 last = by_rule.history[-1]
+change = {key: [np.mean([row[key] for row in part]) for part in (by_rule.history[:20], by_rule.history[-20:])]
+          for key in ("frac_reward_zero_std", "entropy")}  # one step's 16 groups are few: 20 steps have 320
 show(fig, alt=f"GRPO on addition, one run of 80 steps. Held out, greedy from {start['greedy']:.2f} to "
-              f"{last['greedy']:.2f}, sampled from {start['sampled']:.2f} to {last['sampled']:.2f}. Dead groups from "
-              f"{by_rule.history[0]['frac_reward_zero_std']:.2f} to {last['frac_reward_zero_std']:.2f}, entropy from "
-              f"{by_rule.history[0]['entropy']:.2f} to {last['entropy']:.2f} nats per token.")
+              f"{last['greedy']:.2f}, sampled from {start['sampled']:.2f} to {last['sampled']:.2f}. From the first "
+              f"20 steps to the last 20: dead groups {change['frac_reward_zero_std'][0]:.2f} to "
+              f"{change['frac_reward_zero_std'][1]:.2f}, entropy {change['entropy'][0]:.3f} to "
+              f"{change['entropy'][1]:.3f} nats per token, on average.")
+for name, (first, final) in zip(("dead groups", "entropy"), change.values(), strict=True):
+    print(f"{name:12} first 20 steps {first:.3f}   last 20 steps {final:.3f}")
 
 # %% [markdown]
 # The model gets better at adding, and surer (the entropy falls), and the better it gets the more of its groups are
@@ -421,7 +426,7 @@ def bias_and_spread(k, weight, kl):
 
 
 x = torch.linspace(-13, 13, 100_001, dtype=torch.float64)  # so fine a grid that a sum is an integral
-for mu in (0.1, 1.0):
+for mu in (0.1, 1.0, 2.0):
     pi, ref, kl = Normal(0.0, 1.0), Normal(mu, 1.0), mu**2 / 2
     a = pi.sample((1_000_000,)).double()
     weight = pi.log_prob(x).exp() / pi.log_prob(x).exp().sum()
@@ -432,9 +437,10 @@ for mu in (0.1, 1.0):
         print(f"   {name}      exact {bias:+7.4f} drawn {seen:+7.4f}      exact {spread:5.2f} drawn {scatter:5.2f}")
 
 # %% [markdown]
-# So far k₃ wins every column or shares the first place, and for *reading off* a KL it is: `rlcore` reports it as `kl`.
-# From here it is a small step to writing `loss + β * k3.mean()` and letting autograd do the rest. Everybody took it.
-# Let us see what it does.
+# Near the reference k₃ is the best to *read off*: unbiased, never negative, and far less noisy than k₁; `rlcore`
+# reports it as `kl`. Far away the exponential makes it the noisiest of the three (last rows), with so long a tail that
+# a million draws have not seen all of it. From here it is a small step to writing `loss + β * k3.mean()` and letting
+# autograd do the rest. Everybody took it. Let us see what it does.
 #
 # ### A right number with a wrong slope
 #
@@ -478,17 +484,17 @@ for row, place in enumerate(("as a reward\n(through the dice)", "in the loss\n(t
         if row == 0:
             ax.set_title(name)
         if column == 0:
-            ax.set_ylabel(place)
-axes[1, 1].set_xlabel("action: slope of its logit")
+            ax.set_ylabel(place + "\nslope of its logit")
+axes[1, 1].set_xlabel("action")
 axes[0, 0].legend(fontsize=8, loc="upper left")
 show(fig, alt="Six bars for each of k1, k2, k3, as a reward and in the loss, and the outline of the KL's gradient. As "
               "a reward only k1 fills the outline. In the loss k1 is 0 everywhere, k2 fills it, k3 roughly.")
 
 # %% [markdown]
 # The black outline is what we want. **In the loss, k₁ does nothing at all**: its slope is ∇ log π, whose mean is 0
-# (chapter 07's lemma), whatever the reference is. k₂, the biased one, has exactly the right slope. And k₃, the winner
-# of the last section, has nearly the right one, but it is another's: that of KL(ref ‖ π), the KL *the other way round*.
-# As a reward, only k₁ fills the outline. That is why `GRPOConfig(kl_in="reward")` uses k₁ whatever you ask for.
+# (chapter 07's lemma), whatever the reference is. k₂, the biased one, has exactly the right slope. And k₃, unbiased as
+# a number, has nearly the right one, but it is another's: that of KL(ref ‖ π), the KL *the other way round*. As a
+# reward, only k₁ fills the outline. That is why `GRPOConfig(kl_in="reward")` uses k₁ whatever you ask for.
 
 # %% tags=["nbval-check-output"]
 other_way = torch.autograd.grad((log_ref.exp() * (log_ref - theta.log_softmax(-1))).sum(), theta)[0]  # ∇KL(ref ‖ π)
@@ -530,11 +536,13 @@ for place, (ax, title) in enumerate(zip(axes, ("as a reward", "in the loss"), st
     ax.set(title=title, xlabel="KL(π ‖ ref) (nats)", xscale="log", ylim=(-1.3, 2.6))
     ax.legend(fontsize=9, loc="upper left", ncols=3)
 axes[0].set_ylabel("pull along ∇KL\n(1: as wanted)")
-fig.supxlabel("median and middle 80 % of 40 random policies of six actions, exact", fontsize=9)
+lowest, highest = np.quantile(share[-1, :, 0, 2], 0.1), np.quantile(share[-1, :, 1, 2], 0.9)  # of k3, farthest away
+fig.supxlabel("median and middle 80 % of 40 random policies of six actions, exact\n(k3's bands go on outside the "
+              f"frame: to {lowest:.1f} on the left, to {highest:.1f} on the right)", fontsize=9)
 show(fig, alt="Share of the wanted pull against the KL. As a reward k1 has 1 at every distance, k2 and k3 scatter "
-              "about 0. In the loss k1 has 0, k2 has 1, and k3 1 nearby; at a KL of "
-              f"{how_far[-1]:.2f} k3's middle 80 % goes from {np.quantile(share[-1, :, 1, 2], 0.1):.1f} to "
-              f"{np.quantile(share[-1, :, 1, 2], 0.9):.1f}.")
+              f"about 0, k3's middle 80 % down to {lowest:.1f}. In the loss k1 has 0, k2 has 1, and k3 1 nearby; "
+              f"at a KL of {how_far[-1]:.2f} k3's middle 80 % goes from {np.quantile(share[-1, :, 1, 2], 0.1):.1f} to "
+              f"{highest:.1f}.")
 
 # %% [markdown]
 # Close to the reference, k₃ in the loss is as good as the real thing. Further away it may pull too little or far too
@@ -564,8 +572,8 @@ show(fig, alt="The push on a drawn token against log π − log ref. k1: constan
 # what the other KL asks for: KL(ref ‖ π) minds above all that π should drop nothing that the reference would say.)
 #
 # One more thing is in the legend: *k₂ in the loss* and *k₁ as a reward* put the same factor in front of ∇ log π(a). For
-# a single action they are the same method. For a text there is a difference left: a reward praises or blames every
-# token for all that follows, a loss each token for itself.
+# a single action they are the same method. For a text there is a difference left: a reward blames every token for the
+# whole text's KL (what came before averages out, what follows does not), a loss each token for its own.
 #
 # > **Pitfall, from real life.** In January 2025 the authors of open-instruct tried k₁, k₂ and k₃ in GRPO's loss and
 # > posted the curves: "kl1 looks wrong (larger beta induces larger KL...???)". Somebody had the answer ready: in the
@@ -581,7 +589,7 @@ show(fig, alt="The push on a drawn token against log π − log ref. k1: constan
 # %% [markdown]
 # ### Does it matter?
 #
-# Six actions are not a language model. Here are 45 runs with the reward model of above (a base and a judge per seed,
+# Six actions are not a language model. Here are 50 runs with the reward model of above (a base and a judge per seed,
 # five seeds; `benchmarks/grpo_kl.py`, some seconds each): the price in the reward, or in the loss as k₁, k₂, k₃, at
 # several β. Each ends somewhere in this plane: how far it went, and what the replies are truly worth.
 
@@ -599,8 +607,9 @@ def ends(key, penalty, beta, divide=True):
 KINDS = {  # (the price, divided by the std?): label, colour, marker, β
     ("reward", True): ("k1 as a reward", "C0", "o", (0.05, 0.15, 0.5)),
     ("k3", True): ("k3 in the loss", "C2", "s", (0.15, 0.5)),
+    ("reward", False): ("k1 as a reward, nothing divided by the std (β 0.15)", "C5", "<", (0.15,)),
     ("k2", True): ("k2 in the loss", "C1", "D", (0.15,)),
-    ("k2", False): ("k2 in the loss, nothing divided by the std", "C3", "v", (0.15,)),
+    ("k2", False): ("k2 in the loss, nothing divided by the std (β 0.15)", "C3", "v", (0.15,)),
     ("k1", True): ("k1 in the loss", "C4", "^", (0.15,)),
     ("none", True): ("no price", "black", "x", (0.0,)),
 }
@@ -612,10 +621,11 @@ for (penalty, divide), (label, colour, marker, betas) in KINDS.items():
         kl, worth = (ends(key, penalty, beta, divide) for key in ("kl", "gold"))
         ax.plot(kl, worth, marker, color=colour, markersize=4, alpha=0.35)
         middle.append((kl.mean(), worth.mean()))
-        if beta:
-            ax.annotate(f"β {beta}", middle[-1], xytext=(0, 11 if penalty == "k2" else -17), ha="center",
-                        textcoords="offset points", fontsize=8, color=colour)
-        words.append(f"{label} β={beta}: KL {kl.mean():.1f}, gold {worth.mean():.2f}")
+        if beta and divide:
+            ax.annotate(f"β {beta}", middle[-1], xytext=(0, 11 if penalty in ("k2", "reward") else -17), ha="center",
+                        textcoords="offset points", fontsize=8, color=colour,
+                        bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.5})
+        words.append(f"{label}{f', β {beta}' if divide else ''}: KL {kl.mean():.1f}, gold {worth.mean():.2f}")
     ax.plot(*zip(*sorted(middle), strict=True), marker + "-", color=colour, markersize=9, label=label)
 ax.set(title="How far it went, and what it is worth", xlabel="KL to the reference (nats per reply)", xscale="log",
        ylabel="gold (base: about 0.1)")
@@ -635,8 +645,10 @@ def paired(a, b):
 print("at β = 0.15, seed by seed, against k1 as a reward:")
 for (penalty, divide), (label, *_) in KINDS.items():
     if penalty not in ("reward", "none"):
-        print(f"   {label:36}", *(f"{key} {paired(ends(key, penalty, 0.15, divide), ends(key, 'reward', 0.15))}"
+        print(f"   {label:52}", *(f"{key} {paired(ends(key, penalty, 0.15, divide), ends(key, 'reward', 0.15))}"
                                 for key in ("gold", "kl")), sep="   ")
+gaps = [f"{key} {paired(ends(key, 'k2', 0.15, False), ends(key, 'reward', 0.15, False))}" for key in ("gold", "kl")]
+print("with nothing divided on either side, k2 in the loss against k1 as a reward:", *gaps, sep="   ")
 print("at about the same KL:")
 for one_side, other in (("k3", 0.15), ("reward", 0.05)), (("k2", 0.15), ("reward", 0.05)), (("k3", 0.15), ("k2", 0.15)):
     gaps = [f"{key} {paired(ends(key, *one_side), ends(key, *other))}" for key in ("gold", "kl")]
@@ -651,11 +663,13 @@ for one_side, other in (("k3", 0.15), ("reward", 0.05)), (("k2", 0.15), ("reward
 # whoever goes down this loss goes *up* that KL: away from what was just written. The people in the box saw that.
 #
 # **At the same β**, k₃ in the loss ends further away than the price in the reward. It would be easy to stop here and
-# blame k₃. But look at k₂, which has the right slope: it ends at least as far away. So the distance is not the
-# estimator's doing. It is the std's. GRPO divides the *reward* by the group's std, and what is in the reward, price and
-# all, is divided with it. What stands in the loss is not. As the answers become alike and the std falls, the reward's
-# part grows and the price does not: in the loss, β means less and less. Leave the division out (▼), and k₂ stays closer
-# than the price in the reward.
+# blame k₃. But look at k₂, which has the right slope token by token: it ends at least as far away. So the distance is
+# not the estimator's doing. It is the std's. GRPO divides the *reward* by the group's std, and what is in the reward,
+# price and all, is divided with it. (Even where all eight rewards are equal: then the price is all there is, and the
+# std makes it a full-sized advantage, for almost any β. `frac_reward_zero_std`, which counts rewards as paid, calls
+# that group dead.) What stands in the loss is not divided. As the answers become alike and the std falls, the reward's
+# part grows and the price does not: in the loss, β means less and less. Leave the division out of both (▼ and ◀), and
+# k₂ no longer goes further than the price in the reward: it stays closer, on each seed.
 #
 # **At about the same KL** the comparison is fair. Against the price in the reward, k₃ seems to bring less gold, by less
 # than twice the standard error: five seeds do not decide it, nor whether k₂ brings more. Against k₂ it is decided: same
@@ -726,9 +740,10 @@ show(fig, alt="Left: the share of dead groups against p, for groups of 2, 4, 8 a
 # same base models, the same learning rate and the same four passes over each batch (on a base model that is not among
 # the five, four were better than one for both). PPO has a critic and can ask 128 *different* questions; GRPO must spend
 # its 128 answers on groups. So there are three differences at once: the critic, the number of questions, and what an
-# answer is compared with. To tell them apart, PPO runs twice more. Once with a critic that has no opinion: it says 0 to
-# everything, and what is left is the batch's mean. And once so with GRPO's own 16 questions, each asked 8 times.
-# (`benchmarks/grpo_vs_ppo.py`, five seeds.)
+# answer is compared with. To tell them apart, PPO runs three times more, with a critic that has no opinion: it says 0
+# to everything (and λ is 1, so that every token gets what its answer got). What an answer is compared with is then the
+# mean and the std of the whole batch. One of the three asks 128 questions; the others ask as GRPO does, 64 twice each
+# and 16 eight times each. (`benchmarks/grpo_vs_ppo.py`, five seeds.)
 
 # %%
 race = json.loads((RESULTS / "grpo_vs_ppo.json").read_text())
@@ -740,25 +755,33 @@ def of(learner, key):
     return np.array([run[key] for run in sorted(runs, key=lambda run: run["seed"])])
 
 
-LEARNERS = {"PPO": "PPO: 128 × 1, a critic", "PPO, no critic": "PPO: 128 × 1, no critic (- -)",
-            "PPO, no critic, 16 × 8": "PPO: 16 × 8, no critic (- -)",
+LEARNERS = {"PPO": "PPO: 128 × 1, a critic", "PPO, no critic": "PPO: 128 × 1, no critic",
+            "PPO, no critic, 64 × 2": "PPO: 64 × 2, no critic", "PPO, no critic, 16 × 8": "PPO: 16 × 8, no critic",
             **{f"GRPO, groups of {G}": f"GRPO: {128 // G} × {G}" for G in SIZES}}
-fig, axes = plt.subplots(1, 2, figsize=(10, 4.2), width_ratios=(3, 2))
+IN_TIME = ("PPO", "PPO, no critic", "GRPO, groups of 2", "GRPO, groups of 8")  # as many as one can tell apart
+fig, axes = plt.subplots(1, 3, figsize=(11, 4.2), width_ratios=(3, 2.2, 1.8))
 for i, (name, label) in enumerate(LEARNERS.items()):
-    right = of(name, "right")  # [seeds, looks]
-    style = "--" if "no critic" in name else "-"
-    band(axes[0], race["every"] * np.arange(right.shape[1]), right, label, kind="mean", color=f"C{i}", linestyle=style)
+    colour, right = f"C{i}", of(name, "right")  # [seeds, looks]
+    if name in IN_TIME:
+        style = "--" if "no critic" in name else "-"
+        band(axes[0], race["every"] * np.arange(right.shape[1]), right, label, kind="mean", color=colour,
+             linestyle=style)
+    axes[1].plot(right[:, -1], [i] * len(right), "o", color=colour, markersize=4, alpha=0.5)
+    axes[1].plot(right[:, -1].mean(), i, "|", color=colour, markersize=16, markeredgewidth=3)
     cost = 1000 * of(name, "cpu_seconds") / race["grpo"]["steps"]
-    axes[1].barh(i, np.median(cost), color=f"C{i}", alpha=0.75)
-    axes[1].annotate(f"{np.median(cost):.0f} ms", (np.median(cost), i), xytext=(4, 0), textcoords="offset points",
+    axes[2].barh(i, np.median(cost), color=colour, alpha=0.75)
+    axes[2].annotate(f"{np.median(cost):.0f} ms", (np.median(cost), i), xytext=(4, 0), textcoords="offset points",
                      va="center", fontsize=9)
-axes[0].set(title="Equal answers …", xlabel="step (128 answers; mean ± standard error of 5 seeds)",
+axes[0].set(title="Four of them at equal answers …", xlabel="step (128 answers)\nmean ± standard error of 5 seeds",
             ylabel="chance of a right answer, held out")
+axes[0].legend(axes[0].get_lines(), [LEARNERS[name] for name in IN_TIME], fontsize=9, loc="lower right")
+axes[1].set(title="… all at the end …", xlabel="chance of a right answer\neach of 5 seeds, and their mean")
 axes[1].set_yticks(range(len(LEARNERS)), list(LEARNERS.values()), fontsize=9)
-axes[1].set(title="… at different prices", xlabel="CPU time of a step (ms)\nmedian of 5; same colours")
-axes[1].margins(x=0.2)
-axes[1].invert_yaxis()
-axes[1].grid(False)
+axes[2].set(title="… and the price", xlabel="CPU time of a step (ms)\nmedian of 5 seeds", yticks=[])
+axes[2].margins(x=0.3)
+for ax in axes[1:]:
+    ax.set_ylim(len(LEARNERS) - 0.5, -0.5)
+    ax.grid(False, axis="y")
 show(fig, alt="Held-out chance of a right answer after 30 steps, and CPU time of a step: " + "; ".join(
     f"{label} {of(name, 'right')[:, -1].mean():.3f}, "
     f"{1000 * np.median(of(name, 'cpu_seconds')) / race['grpo']['steps']:.0f} ms" for name, label in LEARNERS.items()))
@@ -777,6 +800,7 @@ for name, label in LEARNERS.items():
 end = {name: of(name, "right")[:, -1] for name in LEARNERS}
 print("\nseed by seed:")
 for a, b in (("PPO", "GRPO, groups of 8"), ("PPO", "GRPO, groups of 2"), ("PPO", "PPO, no critic"),
+             ("PPO, no critic", "PPO, no critic, 64 × 2"), ("PPO, no critic, 64 × 2", "GRPO, groups of 2"),
              ("PPO, no critic", "PPO, no critic, 16 × 8"), ("PPO, no critic, 16 × 8", "GRPO, groups of 8"),
              ("GRPO, groups of 2", "GRPO, groups of 4")):
     print(f"   {a} − {b}: {paired(1000 * end[a], 1000 * end[b])} thousandths, ahead on {(end[a] > end[b]).sum()} of 5")
@@ -789,14 +813,16 @@ print(f"the critic's share of PPO's time: {1 - seconds['PPO, no critic'] / secon
 # %% [markdown]
 # At equal answers **PPO wins**, against every group size and on every seed. So much for "always better".
 #
-# But look at the upper dashed line. **The critic has no part in it**: without one, PPO is as good. It explains next to
-# nothing of the returns. Knowing which sums are hard is a task of its own, and 120 small steps on *right* and *wrong*
-# are not enough to learn it; the critic is as large as the policy and knows no more about addition than the policy did.
+# But look at the dashed line. **The critic has hardly a part in it**: without one, PPO is almost as good. It explains
+# next to nothing of the returns. Knowing which sums are hard is a task of its own, and 120 small steps on *right* and
+# *wrong* are not enough to learn it; the critic is as large as the policy and knows no more about addition than the
+# policy did.
 #
-# Nor has the comparison. Give PPO without its critic the same 16 questions, eight times each (the lower dashed line),
-# and its lead is gone: what is left between it and GRPO is within the error. **What wins is the number of different
-# questions.** Eight answers to one question have much in common. That is not yet a reason for groups of two: 64 × 2 and
-# 32 × 4 cannot be told apart here, although one asks twice as many questions.
+# And the comparison? It depends on the group. Give PPO without its critic the 16 questions, eight times each, and its
+# lead is gone: eight answers are a fair baseline, and what is left is that **fewer different questions teach less**.
+# Give it 64 questions, twice each, and it stays ahead of GRPO on the same 64, on every seed: a group of two has one
+# other answer for a baseline, and is dead whenever the two agree, while the batch's mean always says something. So
+# small groups pay with the comparison and large ones with the questions; that is why 64 × 2 is no better than 32 × 4.
 #
 # Now the right-hand panel. A step of PPO costs several of GRPO's, so at equal *computing time* GRPO takes several steps
 # for each of PPO's. A large part of PPO's bill is the critic that did nothing. The rest is the 128 questions: they
@@ -928,9 +954,9 @@ attempt(lambda: group_advantages(rewards.T.reshape(-1, 16)))  # [16, 500] cut in
 # group_advantages(rewards)    # [..., G] -> [..., G]
 # ```
 #
-# GRPO is two years old, and people have found things to repair in nearly every term of its loss: the division by the
-# std, the mean over an answer, the clip, the dead groups, the ratio. Each repair is a line, and chapter 17 measures
-# them.
+# GRPO is from 2024, and since then people have found things to repair in nearly every term of its loss: the division
+# by the std, the mean over an answer, the clip, the dead groups, the ratio. Each repair is a line, and chapter 17
+# measures them.
 #
 # The exercises are in `work/16_grpo.ipynb` (`rlcourse start 16` puts it there, if it is missing).
 #

@@ -34,7 +34,12 @@ DESCENDANTS: dict[str, dict] = {
 
 @dataclass(frozen=True)
 class GRPOConfig:
-    """GRPO (Shao et al., 2024, arXiv:2402.03300). The temperature is the policy's own."""
+    """GRPO (Shao et al., 2024, arXiv:2402.03300). The temperature is the policy's own.
+
+    With `kl_in="reward"` and `normalize`, a group whose answers are all worth the same is not dead: they still differ
+    in β·k1, and the std makes that a full-sized advantage for almost any β > 0. `frac_reward_zero_std` and `resample`
+    look at the rewards as paid, and call that group dead.
+    """
 
     steps: int = 300  # batches to sample and learn from
     prompts_per_step: int = 16  # P

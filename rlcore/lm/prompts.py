@@ -26,8 +26,8 @@ class Prompts:
         group_size: G, how often each is answered.
         max_new_tokens: the length limit of a completion, in tokens.
         resample: how many times prompts whose answers were all worth the same, which teach a comparison nothing, are
-            exchanged for others drawn at random (DAPO's dynamic sampling, arXiv:2503.14476, section 3.2); what is dead
-            then stays.
+            exchanged for prompts drawn afresh from the whole data set, so that one that is in the batch already may
+            come twice (DAPO's dynamic sampling, arXiv:2503.14476, section 3.2); what is dead then stays.
 
     Raises:
         ValueError: the data set is empty or has no column `prompt`, a size is below 1, or there is to be an exchange
@@ -78,7 +78,7 @@ class Prompts:
         return (groups == groups[:, :1]).all(-1).repeat_interleave(self.group_size)
 
     def _exchange(self, policy: LanguagePolicy, trajectory: Trajectory, dead: Tensor, generator) -> Trajectory:
-        """Ask other prompts in place of those whose groups are dead, and put what lives of them first."""
+        """Draw afresh, one prompt for each dead group, and let the groups that live take the place of dead ones."""
         prompts, completions = self.prompts, self.completions
         rows = torch.randperm(len(self.dataset), generator=generator)[: int(dead.sum()) // self.group_size]
         fresh = self._answer(policy, self.dataset[rows.tolist()], generator)
@@ -93,7 +93,10 @@ class Prompts:
         return join(([trajectory.rows(kept)] if len(kept) else []) + [fresh.rows(chosen)])
 
     def metrics(self, trajectory: Trajectory) -> dict[str, float]:
-        """What was written and what it was worth, and how many tokens were written since the beginning."""
+        """What was written and what it was worth, and how many tokens were written since the beginning.
+
+        With `resample` that is said of what was kept, so `reward` is then not the policy's mean reward.
+        """
         return describe_answers(trajectory, self.group_size) | {"num_tokens": self.num_tokens}
 
     def settings(self) -> dict:

@@ -64,6 +64,11 @@ def check_advantages(fn):
         "dead-dropped": (lambda r: len(r) == 3, "You left the dead group out. Its answers still need an advantage, 0, "
                                                 "or the rows no longer fit the batch."),
     })
+    cents = call(fn, torch.tensor([1e-3, 0.0, 0.0, 0.0]), 4)  # mean 2.5e-4, std 5e-4
+    expect(cents, torch.tensor([7.5, -2.5, -2.5, -2.5]) / 6, rtol=1e-4, mistakes={
+        "dead-by-threshold": (torch.zeros(4), "These four differ, by little: their group is alive. Only *equal* "
+                                              "rewards get zeros."),
+    })
     dusty = call(fn, torch.full((7,), 0.1), 7)
     expect(dusty, torch.zeros(7), atol=0.0, mistakes={
         "dust": (lambda r: torch.as_tensor(r).abs().max().item() < 1e-3,
@@ -83,11 +88,11 @@ def check_advantages(fn):
     "`[-float(abs(len(text.split()) - words)) for text, words in zip(completions, wish)]`",
 ])
 def check_length_reward(fn):
-    """Five completions with wishes of their own, one of them empty, one with two blanks."""
+    """Five completions with wishes of their own: one is empty, one has two blanks, one says a word twice."""
     prompts = ["which color ?"] * 5
-    completions = ["the apple is red .", "red", "", "i  do not know .", "of course , the apple is red ."]
-    wish = [4, 3, 2, 8, 10]
-    counts = [5, 1, 0, 5, 8]
+    completions = ["the apple is red .", "red", "", "i  do not know .", "of course , the apple , it is red ."]
+    wish = [4, 3, 2, 8, 13]
+    counts = [5, 1, 0, 5, 10]
     right = [-float(abs(n - w)) for n, w in zip(counts, wish, strict=True)]
 
     def of(numbers, wishes=wish):
@@ -112,6 +117,10 @@ def check_length_reward(fn):
                                               "better when it is higher."),
         "only-too-long": ([-float(max(0, n - w)) for n, w in zip(counts, wish, strict=True)],
                           "Replies that are too short cost nothing. A policy that is paid so stops talking."),
+        "only-too-short": ([-float(max(0, w - n)) for n, w in zip(counts, wish, strict=True)],
+                           "Replies that are too long cost nothing. A policy that is paid so never stops."),
+        "unique": (of([len(set(text.split())) for text in completions]),
+                   "You counted different words. A word that comes twice counts twice."),
         "squared": ([-float((n - w) ** 2) for n, w in zip(counts, wish, strict=True)],
                     "You squared the distance. It is the distance in words."),
         "one-number": (lambda r: isinstance(r, int | float),
@@ -154,7 +163,10 @@ def check_live_groups(fn):
                                          "is up to `answers`."),
     })
     expect(call(fn, [0.0, 1.0], 8, 128), 0.0)  # hopeless and mastered: all dead
-    expect(call(fn, [0.5], 2, 128), 32.0)
+    # .5: 1 − .25 − .25 = .5, twice.   0: 0.   mean 1/3, 64 groups
+    expect(call(fn, [0.5, 0.5, 0.0], 2, 128), 64 / 3, mistakes={
+        "median": (32.0, "That is the median over the questions. An expectation is the *mean*."),
+    })
     expect(call(fn, [0.5], 4, 3), 0.0)  # not even one group
 
 
@@ -242,9 +254,18 @@ def check_repaired(fn):
         "one-forgotten": (rho * (k3 + 1), "exp(d) − d − **1**: at the reference a KL is 0."),
         "k1": (rho * (new - ref), "That is k₁ times ρ. k₃ is exp(d) − d − 1."),
         "k2": (rho * (new - ref).square() / 2, "That is k₂ times ρ. k₃ is exp(d) − d − 1."),
-        "averaged": (lambda r: getattr(r, "ndim", 1) == 0, "You took the mean. One number per action is asked for: "
-                                                           "which mean is right is decided elsewhere, with the mask."),
+        "clipped": (rho.clamp(0.8, 1.2) * k3, "You clipped ρ as PPO does. Where it is clipped it has no slope, and the "
+                                              "slope is the repair."),
+        "averaged": (lambda r: getattr(r, "ndim", 1) == 0, "That is one number. One per action is asked for: which "
+                                                           "mean is right is decided elsewhere, with the mask."),
     })
+    far = math.exp(4) * (math.exp(-8) + 7)  # ρ = e⁴, d = −8
+    expect(call(fn, torch.tensor([-1.0]), torch.tensor([-5.0]), torch.tensor([-9.0])), torch.tensor([far]), rtol=1e-4,
+           mistakes={
+               "clamped": (lambda r: bool((torch.as_tensor(r) < 0.99 * far).all()),
+                           "Far from the old policy and the reference yours is too small: was ρ or d clamped? What is "
+                           "clamped has no slope, just where the policy should come back most."),
+           })
     theta = torch.tensor([0.4, -0.6, 1.1], dtype=torch.float64, requires_grad=True)
     reference = torch.tensor([0.9, 0.2, -0.4], dtype=torch.float64, requires_grad=True)
     log_pi, log_ref = theta.log_softmax(-1), reference.log_softmax(-1)

@@ -8,7 +8,18 @@ import torch
 
 from benchmarks import grpo_vs_ppo
 from benchmarks._sweep import runs_of
-from benchmarks.grpo_vs_ppo import GRPO_CONFIG, LEARNERS, OUTPUT, PPO_CONFIG, SEEDS, NoOpinion, one_run, start, summary
+from benchmarks.grpo_vs_ppo import (
+    GRPO_CONFIG,
+    LEARNERS,
+    NO_CRITIC,
+    OUTPUT,
+    PPO_CONFIG,
+    SEEDS,
+    NoOpinion,
+    one_run,
+    start,
+    summary,
+)
 from rlcore.lm.reference import frozen_copy
 
 torch.set_num_threads(1)
@@ -28,6 +39,7 @@ def ends(swept, learner):
 
 def test_what_was_swept_is_today_s_config(swept):
     assert swept["grpo"] == asdict(GRPO_CONFIG) and swept["ppo"] == asdict(PPO_CONFIG)
+    assert swept["no_critic"] == asdict(NO_CRITIC) and NO_CRITIC.lam == 1  # else early tokens would get less
     assert {run["learner"] for run in swept["runs"]} == set(LEARNERS)
 
 
@@ -36,14 +48,17 @@ def test_everybody_wrote_as_much(swept):
     assert max(tokens) < 1.05 * min(tokens)
 
 
-def test_more_questions_win_and_the_critic_has_no_part_in_it(swept):
+def test_large_groups_pay_with_the_questions_and_small_ones_with_the_comparison(swept):
     whole, without = ends(swept, "PPO"), ends(swept, "PPO, no critic")
     for size in (2, 4, 8, 16):
         assert (whole > ends(swept, f"GRPO, groups of {size}")).all()
     assert (whole - without).abs().mean() < 0.01
-    as_grpo_asks = ends(swept, "PPO, no critic, 16 × 8")  # only the baseline differs from GRPO's
-    assert (without > as_grpo_asks).all()
-    for one, other in (as_grpo_asks, 8), (ends(swept, "GRPO, groups of 2"), 4):  # neither can be told apart
+    sixteen, pairs = (ends(swept, f"PPO, no critic, {size}") for size in ("16 × 8", "64 × 2"))
+    assert (without > sixteen).all() and (without > pairs).all()  # fewer different questions, nothing else
+    # What differs between these and GRPO's is mean and std, the batch's or the group's: for pairs that is most of it.
+    assert (pairs > ends(swept, "GRPO, groups of 2")).all()
+    assert (pairs - ends(swept, "GRPO, groups of 2")).mean() > (without - pairs).mean()
+    for one, other in (sixteen, 8), (ends(swept, "GRPO, groups of 2"), 4):  # neither can be told apart
         gap = one - ends(swept, f"GRPO, groups of {other}")
         assert gap.mean().abs() < 2 * gap.std() / len(SEEDS) ** 0.5
     foreseen = [run["explained_variance"][-1] for run in runs_of(swept, learner="PPO")]
@@ -61,9 +76,9 @@ def weights(agent):
 
 def small(monkeypatch):
     monkeypatch.setattr(grpo_vs_ppo, "ANSWERS", 16)
-    short = replace(PPO_CONFIG, steps=2, epochs=2, minibatch_size=16)
-    monkeypatch.setattr(grpo_vs_ppo, "PPO_CONFIG", short)
-    monkeypatch.setattr(grpo_vs_ppo, "NO_CRITIC", replace(short, value_coef=0.0))
+    shorter = {"steps": 2, "epochs": 2, "minibatch_size": 16}
+    monkeypatch.setattr(grpo_vs_ppo, "PPO_CONFIG", replace(PPO_CONFIG, **shorter))
+    monkeypatch.setattr(grpo_vs_ppo, "NO_CRITIC", replace(NO_CRITIC, **shorter))
     monkeypatch.setattr(grpo_vs_ppo, "GRPO_CONFIG", replace(GRPO_CONFIG, steps=2, epochs=2))
 
 

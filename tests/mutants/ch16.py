@@ -48,6 +48,11 @@ def nan_where_dead(rewards, group_size):
     return torch.where(deviation > 0, centred(groups) / (deviation + 1e-4), centred(groups) / deviation).flatten()
 
 
+def dead_if(nearly_equal):
+    """Zeros also where a group of `[P, G]` only nearly agrees."""
+    return checked(lambda groups: torch.where(nearly_equal(groups), 0.0, centred(groups) / std(groups)))
+
+
 def drops_the_dead(rewards, group_size):
     if group_size < 2 or len(rewards) % group_size:
         raise ValueError("group_size")
@@ -215,6 +220,8 @@ MUTANTS = {
         Mutant("leave-one-out", checked(lambda g: centred(g) * g.shape[-1] / (g.shape[-1] - 1))),
         Mutant("dead-nan", nan_where_dead),
         Mutant("dead-dropped", drops_the_dead),
+        Mutant("dead-by-threshold", dead_if(lambda g: g.std(-1, keepdim=True) < 0.2)),
+        Mutant("dead-by-threshold", dead_if(lambda g: (g.round() == g[:, :1].round()).all(-1, keepdim=True))),
         Mutant("dust", dusty),
         Mutant("no-error", refuses_nothing),
         Mutant("no-error", refuses_one_only),
@@ -228,6 +235,8 @@ MUTANTS = {
         Mutant("first-wish", lambda p, completions, wish, **_: [-float(abs(words(c) - wish[0])) for c in completions]),
         Mutant("sign-flipped", per_pair(lambda n, w: float(abs(n - w)))),
         Mutant("only-too-long", per_pair(lambda n, w: -float(max(0, n - w)))),
+        Mutant("only-too-short", per_pair(lambda n, w: -float(max(0, w - n)))),
+        Mutant("unique", counting(lambda p, c: len(set(c.split())))),
         Mutant("squared", per_pair(lambda n, w: -float((n - w) ** 2))),
         Mutant("one-number", one_number),
         Mutant("the-first-only", first_only),
@@ -244,6 +253,7 @@ MUTANTS = {
         Mutant("only-some-wrong",
                lambda chances, size, n: n // size * sum(1 - p**size for p in chances) / len(chances)),
         Mutant("sum-over-questions", lambda chances, size, n: n // size * sum(alive(p, size) for p in chances)),
+        Mutant("median", lambda chances, size, n: n // size * statistics.median(alive(p, size) for p in chances)),
         Mutant("a-pair-differs",
                lambda chances, size, n: n // size * sum(2 * p * (1 - p) for p in chances) / len(chances)),
         Mutant("each-question-once", lambda chances, size, n: sum(alive(p, size) for p in chances)),
@@ -270,7 +280,11 @@ MUTANTS = {
         Mutant("one-forgotten", lambda new, old, ref: rho(new, old) * (k3(new, ref) + 1)),
         Mutant("k1", lambda new, old, ref: rho(new, old) * (new - ref)),
         Mutant("k2", lambda new, old, ref: rho(new, old) * (new - ref).square() / 2),
+        Mutant("clipped", lambda new, old, ref: rho(new, old).clamp(0.8, 1.2) * k3(new, ref)),
+        Mutant("clamped", lambda new, old, ref: rho(new, old).clamp(0.1, 10) * k3(new, ref)),
+        Mutant("clamped", lambda new, old, ref: rho(new, old) * k3(new, new + (ref - new).clamp(-5, 5))),
         Mutant("averaged", lambda new, old, ref: (rho(new, old) * k3(new, ref)).mean()),
+        Mutant("averaged", lambda new, old, ref: (rho(new, old) * k3(new, ref)).sum()),
         Mutant("gradient-lost", lambda new, old, ref: (rho(new, old) * k3(new, ref)).detach()),
         Mutant("ratio-detached", lambda new, old, ref: rho(new, old).detach() * k3(new, ref)),
         Mutant("k3-detached", lambda new, old, ref: rho(new, old) * k3(new, ref).detach()),

@@ -2,7 +2,9 @@
 
 import argparse
 import json
-from collections.abc import Callable, Iterable
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -52,6 +54,24 @@ def sweep(
 def runs_of(result: dict, **condition) -> list[dict]:
     """The runs of a sweep that were made under a condition, or part of one: `runs_of(result, beta=0.15)`."""
     return [run for run in result["runs"] if condition.items() <= run.items()]
+
+
+def on_the_clock(steps: Iterator[dict]) -> Iterator[dict]:
+    """Each step's metrics, and as `cpu_seconds` what all steps so far have taken, without what is done between them."""
+    seconds = 0.0
+    while True:
+        began = time.process_time()
+        metrics = next(steps, None)
+        seconds += time.process_time() - began
+        if metrics is None:
+            return
+        yield metrics | {"cpu_seconds": seconds}
+
+
+def block_means(history: Sequence[dict], size: int, names: Iterable[str]) -> dict[str, list[float]]:
+    """Means of each metric over blocks of so many steps; a step that lacks it counts as 0."""
+    blocks = [history[i : i + size] for i in range(0, len(history), size)]
+    return {name: [statistics.fmean(row.get(name, 0.0) for row in block) for block in blocks] for name in names}
 
 
 def check_same_settings(result: dict, settings: dict, file: Path) -> None:

@@ -14,7 +14,6 @@ constant rate, rows drawn with replacement, as many steps.
 
 import math
 import statistics
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import cache
@@ -23,7 +22,7 @@ import torch
 from datasets import Dataset
 
 from benchmarks._record import RESULTS, table
-from benchmarks._sweep import runs_of, sweep
+from benchmarks._sweep import block_means, on_the_clock, runs_of, sweep
 from rlcore.agents.dpo import DPO, DPOConfig
 from rlcore.lm.base import assistant_base
 from rlcore.lm.pairs import preference_pairs, sample_pairs
@@ -151,25 +150,16 @@ def one_run(variant: str, seed: int) -> dict:
     """Train one variant, look now and then, and say what it cost in CPU seconds without the looks."""
     policy = assistant_base(seed)
     reference, per_token = frozen_copy(policy), getattr(VARIANTS[variant], "length_normalize", False)
-    looks, history, seconds = [{"step": 0} | look(policy, reference, per_token, seed)], [], 0.0
-    started = time.process_time()
-    steps = steps_of(variant, policy, reference, seed)
-    while True:
-        metrics = next(steps, None)
-        seconds += time.process_time() - started
-        if metrics is None:
-            break
+    looks, history = [{"step": 0} | look(policy, reference, per_token, seed)], []
+    for metrics in on_the_clock(steps_of(variant, policy, reference, seed)):
         history.append(metrics)
         if len(history) % EVERY == 0:
             looks.append({"step": len(history)} | look(policy, reference, per_token, seed))
-        started = time.process_time()
     end = {"step": len(history)} | look(policy, reference, per_token, seed, TEST)
     looks = [row for row in looks if row["step"] < end["step"]] + [end]
-    blocks = [history[i : i + BLOCK] for i in range(0, len(history), BLOCK)]
-    course = {key: [statistics.fmean(row[key] for row in block) for block in blocks]
-              for key in COURSE if key in history[0]}
+    course = block_means(history, BLOCK, [name for name in COURSE if name in history[0]])
     replies = [row.pop("replies") for row in looks]
-    return {"cpu_seconds": seconds, "course": course, "replies": replies[-1],
+    return {"cpu_seconds": history[-1]["cpu_seconds"], "course": course, "replies": replies[-1],
             **{key: [row[key] for row in looks] for key in end if key != "replies"}}
 
 

@@ -8,7 +8,6 @@ sampled: one text is right, so a problem's chance is its probability, and pass@k
 """
 
 import json
-import time
 from dataclasses import asdict
 
 import torch
@@ -16,6 +15,7 @@ from datasets import Dataset
 from torch import Tensor
 
 from benchmarks._record import RESULTS, recipe, save
+from benchmarks._sweep import block_means, on_the_clock
 from rlcore.agents.reinforce import REINFORCE, REINFORCEConfig
 from rlcore.agents.rloo import RLOO, RLOOConfig
 from rlcore.learner import Learner
@@ -95,24 +95,18 @@ def start(name: str, seed: int) -> Learner | SFT:
 
 def one_run(name: str, seed: int) -> dict:
     """One training: how often it is right every 20 steps, and what it can do at the end."""
-    agent, seconds, history = start(name, seed), 0.0, []
+    agent, history = start(name, seed), []
     before = now = chances(agent.policy)
-    right, steps = [before.mean().item()], agent.steps()
-    while True:
-        began = time.process_time()
-        metrics = next(steps, None)
-        seconds += time.process_time() - began
-        if metrics is None:
-            break
+    right = [before.mean().item()]
+    for metrics in on_the_clock(agent.steps()):
         history.append(metrics)
         if len(history) % EVERY == 0:
             now = chances(agent.policy)
             right.append(now.mean().item())
-    blocks = [history[i : i + 5] for i in range(0, len(history), 5)]  # means of five steps
-    seen = {key: [sum(row[key] for row in block) / len(block) for block in blocks]
-            for key in ("reward", "entropy", "frac_reward_zero_std") if key in history[0]}
+    reported = [key for key in ("reward", "entropy", "frac_reward_zero_std") if key in history[0]]
     tokens = {"tokens": history[-1]["num_tokens"]} if "num_tokens" in history[-1] else {}
-    return {"seed": seed, "cpu_seconds": seconds, **tokens, "right": right, **seen, **abilities(now, before)}
+    return {"seed": seed, "cpu_seconds": history[-1]["cpu_seconds"], **tokens, "right": right,
+            **block_means(history, 5, reported), **abilities(now, before)}
 
 
 def gradients(seed: int) -> dict:

@@ -10,14 +10,13 @@ and by the truth (gold), which training never sees.
 """
 
 import statistics
-import time
 from dataclasses import asdict, replace
 from functools import cache
 
 import torch
 
 from benchmarks._record import RESULTS, table
-from benchmarks._sweep import runs_of, sweep
+from benchmarks._sweep import on_the_clock, runs_of, sweep
 from rlcore.agents.rlhf import RLHF, RLHFConfig
 from rlcore.lm.base import assistant_base
 from rlcore.lm.critic import LanguageValue
@@ -70,17 +69,12 @@ def one_run(reward_model: str, beta: float, seed: int) -> dict:
     policy, model = assistant_base(seed), judge(reward_model, seed)
     reference, value = frozen_copy(policy), LanguageValue.from_policy(policy)
     world = Prompts(assistant_prompts("train"), [model.reward], prompts_per_step=BATCH, max_new_tokens=MAX_NEW_TOKENS)
-    agent, seconds = RLHF(policy, value, reference, world, replace(CONFIG, kl_coef=beta), seed), 0.0
-    rows, steps = [{"step": 0, **look(policy, reference, model, seed)}], agent.steps()
-    while True:
-        started = time.process_time()
-        metrics = next(steps, None)
-        seconds += time.process_time() - started
-        if metrics is None:
-            break
+    agent = RLHF(policy, value, reference, world, replace(CONFIG, kl_coef=beta), seed)
+    rows = [{"step": 0, **look(policy, reference, model, seed)}]
+    for metrics in on_the_clock(agent.steps()):
         if metrics["step"] % EVERY == 0:
             rows.append({"step": metrics["step"], **look(policy, reference, model, seed)})
-    return {"cpu_seconds": seconds, **{key: [row[key] for row in rows] for key in rows[0]}}
+    return {"cpu_seconds": metrics["cpu_seconds"], **{key: [row[key] for row in rows] for key in rows[0]}}
 
 
 def summary(result: dict) -> str:

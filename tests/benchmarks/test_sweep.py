@@ -1,10 +1,11 @@
 """A sweep runs what is missing and nothing twice, and does not mix what was made under different settings."""
 
 import json
+import time
 
 import pytest
 
-from benchmarks._sweep import runs_of, sweep
+from benchmarks._sweep import block_means, on_the_clock, runs_of, sweep
 
 CONDITIONS = [{"part": part, "seed": seed} for seed in range(2) for part in ("with", "without")]
 
@@ -62,3 +63,27 @@ def test_a_pair_is_the_same_setting_before_and_after_it_was_written(file):
     for conditions in (CONDITIONS[:1], CONDITIONS[:2]):  # a new file, and one that is read again
         run(file, lambda part, seed: {}, conditions=conditions, settings={"clip": (0.2, 0.28)})
     assert len(json.loads(file.read_text(encoding="utf-8"))["runs"]) == 2
+
+
+def test_the_clock_runs_in_the_steps_only():
+    def work(seconds):
+        until = time.process_time() + seconds
+        while time.process_time() < until:
+            pass
+
+    def steps():
+        for step in range(3):
+            work(0.02)
+            yield {"step": step}
+
+    seen = []
+    for metrics in on_the_clock(steps()):
+        seen.append(metrics)
+        work(0.2)
+    assert [metrics["step"] for metrics in seen] == [0, 1, 2]
+    assert 0.06 <= seen[-1]["cpu_seconds"] < 0.2  # three times .02, and none of the .6 between
+
+
+def test_block_means_by_hand():
+    history = [{"reward": 1.0}, {"reward": 3.0, "clip_ratio": 0.5}, {"reward": 5.0}]
+    assert block_means(history, 2, ["reward", "clip_ratio"]) == {"reward": [2.0, 5.0], "clip_ratio": [0.25, 0.0]}

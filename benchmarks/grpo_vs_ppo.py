@@ -13,14 +13,13 @@ its probability.
 """
 
 import statistics
-import time
 from dataclasses import asdict, replace
 
 import torch
 from torch import Tensor
 
 from benchmarks._record import RESULTS, table
-from benchmarks._sweep import runs_of, sweep
+from benchmarks._sweep import block_means, on_the_clock, runs_of, sweep
 from benchmarks.reinforce_on_addition import TRAIN, chances
 from rlcore.agents.grpo import GRPO, GRPOConfig
 from rlcore.agents.rlhf import RLHF, RLHFConfig
@@ -76,21 +75,15 @@ def start(learner: str, seed: int) -> Learner:
 
 def one_run(learner: str, seed: int) -> dict:
     """One training: the held-out chance every few steps, CPU seconds without the looks, and what the steps reported."""
-    agent, seconds, history = start(learner, seed), 0.0, []
-    right, steps = [chances(agent.policy).mean().item()], agent.steps()
-    while True:
-        began = time.process_time()
-        metrics = next(steps, None)
-        seconds += time.process_time() - began
-        if metrics is None:
-            break
+    agent, history = start(learner, seed), []
+    right = [chances(agent.policy).mean().item()]
+    for metrics in on_the_clock(agent.steps()):
         history.append(metrics)
         if len(history) % EVERY == 0:
             right.append(chances(agent.policy).mean().item())
-    blocks = [history[i : i + EVERY] for i in range(0, len(history), EVERY)]
-    seen = {key: [statistics.fmean(row.get(key, 0.0) for row in block) for block in blocks]
-            for key in ("reward", "entropy", "frac_reward_zero_std", "explained_variance") if key in history[0]}
-    return {"cpu_seconds": seconds, "tokens": history[-1]["num_tokens"], "right": right, **seen}
+    reported = [key for key in ("reward", "entropy", "frac_reward_zero_std", "explained_variance") if key in history[0]]
+    return {"cpu_seconds": history[-1]["cpu_seconds"], "tokens": history[-1]["num_tokens"], "right": right,
+            **block_means(history, EVERY, reported)}
 
 
 def summary(result: dict) -> str:

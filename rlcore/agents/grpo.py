@@ -58,7 +58,7 @@ class GRPOConfig:
     reduction: str = "token"  # "token" (DAPO), "sequence" (GRPO) or "constant" (Dr. GRPO)
     normalize: bool = True  # divide advantages by the group's standard deviation
     resample: int = 0  # how often prompts whose answers are all worth the same are exchanged for others (DAPO)
-    mask_truncated: bool = False  # learn nothing from answers that were cut off (DAPO)
+    mask_truncated: bool = False  # leave cut-off answers out of the loss; their rewards stay in the group's mean (DAPO)
     skip_dead_groups: bool = True  # do not compute gradients that are known to be 0; a step of nothing else is none
     max_grad_norm: float = 1.0  # gradient clipping
 

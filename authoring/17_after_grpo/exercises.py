@@ -100,7 +100,8 @@ for size in (2, 4, 8):
 #
 # `log_probs` and `old_log_probs`, both `[B, T]`, say how likely each token is now and how likely it was when it was
 # sampled; `mask` `[B, T]` says which tokens the answers really have. Return GSPO's ratio of each answer, `[B]`: the
-# geometric mean of its tokens' ratios. Answers may be long, and the padding may hold anything.
+# geometric mean of its tokens' ratios. Answers may be long, and the padding may hold anything. (The ratio's gradient
+# will be needed.)
 
 # %% exercise="17.3"
 def sequence_ratio(log_probs, old_log_probs, mask):
@@ -184,7 +185,7 @@ for name, rewards in {"truth alone": [honest], "truth, and not too long": [hones
 # Compute that number exactly, by going through k = 0 … G right answers (`math.comb(G, k)` counts the ways). The
 # advantages are the rewards minus their group's mean; with `normalize`, also divided by the group's standard
 # deviation (that of a sample: the sum of squares over G − 1). Where all are right or all are wrong, they are 0. A
-# group of one is a `ValueError` that names the `group_size`.
+# group of one is a `ValueError` whose message speaks of the group.
 
 # %% exercise="17.5"
 def pull(p, group_size, normalize):

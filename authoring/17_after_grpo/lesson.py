@@ -290,7 +290,8 @@ fig, axes = plt.subplots(1, 2, figsize=(9, 3.3), sharey=True)
 for ax, (name, divisor) in zip(axes, {'"sequence": divided by |y|': LENGTH, '"constant": divided by 3': 3.0}.items()):
     right_short, right_long, wrong_short, wrong_long = run_exactly(divisor).T
     ax.plot(wrong_long / (wrong_short + wrong_long), color="C1", label="of the wrong ones, how many are long")
-    ax.plot(right_long / (right_short + right_long), color="C0", label="of the right ones, how many are long")
+    ax.plot(right_long / (right_short + right_long), color="C0", linestyle="-" if name.startswith('"s') else "--",
+            label="of the right ones, how many are long")
     ax.plot(wrong_short + wrong_long, ":", color="black", label="wrong ones, of all")
     ax.set(title=name, xlabel="step", ylim=(0, 1))
     if name.startswith('"s'):
@@ -337,8 +338,10 @@ for name in ("sequence", "token"):
 # %% [markdown]
 # Some of it: under "sequence" two of the five ramble after a lie, and three do not. **Inconclusive**, if this were all
 # that we had. The right panel is the reason, as the pencil said: within twenty steps nearly all replies are right, and
-# there is nobody left to punish. On problems that stay hard for thousands of steps wrong answers do not die out, and
-# that is where Liu and others found it, and named the cure *Dr. GRPO*, "GRPO done right".
+# there is nobody left to punish. (We ran this experiment first. The one at the top of the page, with claims put into
+# the model's mouth, was designed afterwards, because of what came out here.) On problems that stay hard for thousands
+# of steps wrong answers do not die out, and that is where Liu and others found it, and named the cure *Dr. GRPO*,
+# "GRPO done right".
 #
 # > **Pitfall, from real life.** Divide by all tokens *of what*? With version 0.16 (March 2025) TRL moved GRPO's loss
 # > from the mean per sequence to the mean over tokens. But a batch that does not fit into memory is computed in pieces,
@@ -393,8 +396,9 @@ def my_pull(p, normalize):
 
 
 # %% [markdown]
-# Does a real gradient obey it? The addition model of chapter 12, where we know p and ∇p exactly. Twenty problems
-# from hard to easy, 256 groups of eight answers to each; then how long GRPO's gradient is along ∇p.
+# Does a real gradient obey it? The addition model of chapter 12, where we know p and ∇p exactly. Twenty problems from
+# hard to easy, 256 groups of eight answers to each; then how long GRPO's gradient is along ∇p. (With log π of an
+# answer summed over its tokens: the division by |y| was the section before, and is left out here.)
 
 # %%
 train_problems, problems = addition_problems()
@@ -453,8 +457,10 @@ show(fig, alt="The factor on the slope of p against p. Without the standard devi
 # favours hard questions, which you may like, and just as much those that are as good as solved. And for groups of eight
 # it is shallow: a question whose p is .03 is dead in most of its groups, and a dead group pulls at nothing.
 #
-# Does it change who learns? A hundred steps, one update each, Adam (which takes out the overall scale, so only the
-# weights *between* questions remain). The 500 held-out problems by the chance they had before:
+# Does it change who learns? A hundred steps, one update each. (Adam takes out the overall scale; and
+# `max_grad_norm=1`, which in the runs on addition shortens nearly every gradient, takes out what is left of it from
+# batch to batch. So only the weights between questions *of one batch* remain.) The 500 held-out problems by the chance
+# they had before:
 
 # %%
 labels = ["below .1", ".1 to .3", ".3 to .5", ".5 to .7", ".7 to .9", "above .9"]
@@ -479,6 +485,9 @@ show(fig, alt="Left, chance over 100 steps for six groups of problems, with and 
     f"{label} {d:+.3f}" for label, d in zip(labels, difference.mean(0))))
 print("right answers at the end, with minus without:",
       paired(series("difficulty", "std", "right")[:, -1], series("difficulty", "no std", "right")[:, -1]))
+norms = [series("difficulty", name, "grad_norm") for name in ("std", "no std")]  # means of ten steps, before clipping
+print(f"a gradient, before it is shortened to 1: {norms[0].mean():.1f} with the std, {norms[1].mean():.1f} without "
+      f"(means of ten steps, the least {min(norm.min() for norm in norms):.1f})")
 
 # %% [markdown]
 # All six intervals hold 0: **inconclusive**. Which is worth a thought, since the bowl above is no opinion. But it is
@@ -498,7 +507,8 @@ print(f"share of tokens that were cut: at least {min(cut)}, at most {max(cut)}")
 # %% [markdown]
 # Zero, to the last digit. One update per batch means that every ratio is 1 when its gradient is taken, and 1 is inside
 # any bounds. Many a comparison of "clip .2 against clip .28" has been run like that. (TRL's defaults update once per
-# batch.) *Ask for `clip_ratio` before you tune `clip`.* From here on, two epochs in minibatches of 32: eight updates.
+# batch.) *Ask for `clip_ratio` before you tune `clip`.* In the runs of this section, two epochs in minibatches of 32:
+# eight updates.
 #
 # Now DAPO's argument. The clip lets a token's probability grow by the factor 1 + ε and no further, within one batch.
 
@@ -520,28 +530,29 @@ from rlcore.trajectory import Batch
 from rlcore.update import policy_update
 
 
-def climb(clip, batches=30, p=0.01):
-    """How likely the right action is after each batch of 50 small updates."""
+def climb(clip, longest=0.01, p=0.01):
+    """Yield how likely the right action is before each batch of 50 updates with gradients of at most `longest`."""
     policy = TabularPolicy.from_probabilities([[(1 - p) / 99] * 7 + [p] + [(1 - p) / 99] * 92])
     optimizer = torch.optim.SGD(policy.parameters(), lr=1.0)
     states, actions = torch.zeros(100, 1).long(), torch.arange(100)[:, None]  # [100, 1]
-    path = []
-    for _ in range(batches):
+    R = (actions == 7).float()
+    for _ in range(30):
         old = policy(states).log_prob(actions).detach()  # [100, 1]
-        path.append(old[7].exp().item())
-        R = (actions == 7).float()
-        advantages = 100 * old.exp() * (R - path[-1])  # π · (R − E[R]), so that the mean over rows is an expectation
+        yield old[7].exp().item()
+        advantages = 100 * old.exp() * (R - old[7].exp())  # π · (R − E[R]): the mean over rows is an expectation
         batch = Batch(states, actions, old, advantages, torch.ones(100, 1).bool())
-        policy_update(policy, batch, optimizer, clip=clip, epochs=50, max_grad_norm=0.01)
-    return path
+        policy_update(policy, batch, optimizer, clip=clip, epochs=50, max_grad_norm=longest)
 
 
+def batches_until_likely(clip, longest=0.01):
+    """After how many batches it is likelier than not."""
+    return next(k for k, p in enumerate(climb(clip, longest)) if p > 0.5)
+
+
+CLIPS = {"ε = .2": 0.2, "(.2, .28)": (0.2, 0.28), "(.2, never)": (0.2, 1e6)}
 fig, ax = plt.subplots()
-reached = {}
-for i, (label, clip) in enumerate({"ε = .2": 0.2, "(.2, .28)": (0.2, 0.28), "(.2, never)": (0.2, 1e6)}.items()):
-    path = climb(clip)
-    reached[label] = next((k for k, p in enumerate(path) if p > 0.5), None)
-    ax.plot(path, "o-", color=f"C{i}", markersize=3, label=f"clip {label}")
+for i, (label, clip) in enumerate(CLIPS.items()):
+    ax.plot(list(climb(clip)), "o-", color=f"C{i}", markersize=3, label=f"clip {label}")
     if i < 2:
         bound = 1.2 if i == 0 else 1.28
         ax.plot([min(1, 0.01 * bound**k) for k in range(31)], "--", color=f"C{i}", linewidth=1, label=f".01 · {bound}ᵏ")
@@ -549,15 +560,20 @@ ax.set(title="A good idea of 1 % makes its way", xlabel="batch (50 updates each)
        yscale="log")
 ax.legend(fontsize=9, loc="lower right")
 show(fig, alt="The probability of the one right action of 100 over batches, on a logarithmic scale. It passes one half "
-              "after " + ", ".join(f"{k} batches with clip {label}" for label, k in reached.items()) +
-              "; the clipped ones follow .01 times 1.2 and 1.28 to the power of the batch.")
-print("batches until it is more likely than not:", reached)
+              "after " + ", ".join(f"{batches_until_likely(clip)} batches with clip {label}"
+                                   for label, clip in CLIPS.items()) +
+              "; the clipped ones begin along .01 times 1.2 and 1.28 to the power of the batch, and then rise above.")
+print("batches until it is likelier than not  " + "".join(f"{label:>13}" for label in CLIPS))
+for longest in (0.005, 0.01, 0.03, 0.1):
+    print(f"                 max_grad_norm = {longest:<7}"
+          + "".join(f"{batches_until_likely(clip, longest):13}" for clip in CLIPS.values()))
 
 # %% [markdown]
 # At first the two clipped ones go up their dashed lines, a factor of 1.2 a batch, or 1.28. Then they leave them,
 # *upwards*. A clip is no wall: it takes away the token's own push, and nobody else's. The 99 wrong actions are pushed
-# down all the while, and what they lose, number 7 gets. So even here, where the argument should hold best, it is a
-# matter of a few batches.
+# down all the while, and what they lose, number 7 gets. So .28 saves a couple of batches over .2, and as the table
+# says, it does so for smaller and larger steps, too. The last column is another matter: how fast that line climbs is
+# set by the length of our steps alone. A bound costs the more, the larger the steps that it forbids.
 #
 # And with a real policy, whose tokens share their weights, and whose batches are small and noisy? Four settings on
 # addition, the last of them upside down, without a *lower* bound. Since the five models begin far apart, the middle
@@ -606,15 +622,17 @@ for what in WHATS:
 # The left panel says that the bounds are at work. The rest: DAPO's .28 against .2 cannot be told from nothing, in
 # entropy, pass@1 or pass@8. With no upper bound at all the entropy may be a little higher, which is **inconclusive**,
 # and pass@8 is a little *lower* on five of five, which is not what clip-higher promises (but one of nine differences,
-# so take it with salt). What stands out in the picture is the other side. Without a *lower* bound learning is slower
-# until the rate has fallen far enough that all meet, and on all five the entropy is higher meanwhile.
+# so take it with salt). What stands out in the picture is the other side. Without a *lower* bound the entropy is
+# higher on all five, and right answers are fewer on four (one of nine again, so a hint and no more); at the end all
+# meet.
 #
-# Do not read that as exploration. A policy that has learned less is less sure: entropy and accuracy move together here,
-# and between two runs that are not equally right, a difference in entropy says nothing by itself. And ask what
+# Do not read that as exploration. A policy that has learned less is less sure: entropy and accuracy move together
+# here, and between two runs that are not equally right, a difference in entropy says nothing by itself. And ask what
 # entropy is *for*. A sum has one right answer, so on this task it is meant to fall. Where there are a thousand good
 # answers, or the way to a rare one must not be closed, a collapse is a loss, and clip-higher was made against that, in
-# runs of thousands of steps. (What bounds alone do to entropy, even if rewards are drawn at random, has been worked out
-# by Park and others, below.)
+# runs of thousands of steps. (What bounds alone do to entropy, even if rewards are drawn at random, has been worked
+# out by Park and others, below: the upper one lowers it, the lower one raises it. Our run without a lower bound went
+# the other way, which is one more reason to think that what we see is slower learning.)
 #
 # ## One line: exchange the dead groups
 #
@@ -659,9 +677,10 @@ print(f"right answers, resampled minus as they come: at equal steps  {equal_step
 print(f"{'at equal tokens':>60} {equal_tokens}")
 
 # %% [markdown]
-# Step for step it is clearly better, on five of five: a batch full of live groups teaches more. Token for token nothing
-# is left of it. So which is scarce? On our machine tokens are, as the CPU seconds say. On a cluster where everybody
-# waits for the longest answer, a few more short ones come for nothing, which is what DAPO's authors say of theirs. *At
+# Step for step it is clearly better, on five of five: a batch full of live groups teaches more. Token for token
+# nothing is left of it. So which is scarce? On our machine tokens are, as the CPU seconds say. On a cluster where
+# everybody waits for the longest answer anyway, more questions asked *at the same time* need not take longer; so
+# DAPO's authors argue, for a synchronous system. (Asked afterwards, round by round as in `Prompts`, they do.) *At
 # equal what?* is the first question to ask of any table. (The left panel: at most four exchanges, so a few dead groups
 # remain, and there are the more of them the better the model gets.)
 #
@@ -680,7 +699,9 @@ fig, axes = plt.subplots(1, 3, figsize=(9.8, 3.4))
 for name, colour in KINDS.items():
     at = runs_of("overlong", name)[0]["step"]
     for ax, what, factor in zip(axes, ("cut", "tokens", "right"), (100, 1, 100)):
-        band(ax, at, factor * series("overlong", name, what), name, kind="mean", color=colour)
+        hidden = name == "masked" and what == "right"  # it would cover the other line
+        band(ax, at, factor * series("overlong", name, what), name, kind="mean", color=colour,
+             linestyle="--" if hidden else "-")
 axes[0].set(title="Replies cut off", xlabel="step", ylabel="%", ylim=(-2, None))
 axes[1].set(title="Length of a reply", xlabel="step", ylabel="tokens", ylim=(0, 12))
 axes[2].set(title="Says the truth (finished or not)", xlabel="step", ylabel="%", ylim=(0, 100))
@@ -707,10 +728,11 @@ print("after the mask:       ", A.masked_fill(cut_off, 0.0)[0].tolist(), "   the
 
 # %% [markdown]
 # The mask takes away the punishment of the cut ones. Their zeros still stand in the group's *mean*, and so the others
-# are praised: for having finished. A mask on the loss does not make a reward unsaid. (TRL masks in the same place:
-# the loss, after the advantages.) Whoever wants the model to be indifferent must leave those answers out of the
-# comparison; whoever wants it to be brief can say so, and pay for it with a slope instead of a cliff, which is DAPO's
-# other remedy and your exercise 17.4.
+# are praised: for having finished. A mask on the loss does not make a reward unsaid. (TRL's
+# `mask_truncated_completions` does the same: it takes the tokens out of the loss, and leaves the reward in the group's
+# mean.) Whoever wants the model to be indifferent must leave those answers out of the comparison; whoever wants it to
+# be brief can say so, and pay for it with a slope instead of a cliff, which is DAPO's other remedy and your exercise
+# 17.4.
 #
 # ## One line: a ratio of what?
 #
@@ -749,13 +771,13 @@ whole = my_sequence_ratio(new, replies.log_probs, mask)  # [260]
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.7))
-bins = np.linspace(-1.2, 2.4, 73)
+bins = np.linspace(-1.2, 0.9, 64)
 for values, label, colour in ((log_ratio[mask], "one per token (GRPO)", "C0"),
                               (whole.log(), "one per reply: n-th root (GSPO)", "C1")):
     axes[0].hist(values, bins=bins, density=True, alpha=0.6, color=colour,
                  label=f"{label}\nstandard deviation {values.std():.2f}")
 axes[0].set(title="Ratios after four updates", xlabel="log ratio", ylabel="density", yscale="log")
-axes[0].legend(fontsize=8.5, loc="upper right", bbox_to_anchor=(1.06, 1.0))
+axes[0].legend(fontsize=8.5, loc="upper left")
 jitter = length + 0.4 * (torch.rand(len(length), generator=torch.Generator().manual_seed(0)) - 0.5)
 axes[1].plot(jitter, product, ".", color="C2", markersize=5, label="product of the tokens' ratios")
 axes[1].plot(jitter, whole, ".", color="C1", markersize=5, label="its n-th root (GSPO)")
@@ -775,9 +797,10 @@ print(f"products within 1 ± .2: {inside:.0%};   n-th roots: {((whole - 1).abs()
 # %% [markdown]
 # The product is the honest importance weight, and of little use: after four small steps most of them are outside any
 # bounds that one would set. GSPO therefore takes the n-th root, the *geometric mean* of the tokens' ratios. That is
-# tame: the noise of n tokens averages out like 1/√n, where in the product it grows like √n (exercise 17.3). It is no
-# longer the importance weight, either. What it buys is a sensible thing to clip. Since these numbers are so close to 1,
-# the bounds must be, too: GSPO's are .0003 and .0004.
+# tame: if the tokens' noise were independent it would average out like 1/√n, and grow like √n in the product's
+# logarithm (exercise 17.3). In our picture the product is as wild for short replies: a few words moved, and the rest
+# did not. It is no longer the importance weight, either. What it buys is a sensible thing to clip. Since these numbers
+# are so close to 1, the bounds must be, too: GSPO's are .0003 and .0004.
 #
 # In `rlcore` it costs two lines: put each token's log-prob to the mean of its reply's, and go on as before. Are they
 # mine? And a question that tells whether you have understood the section on clips: what is GSPO if one updates once per
@@ -845,8 +868,9 @@ print("RLOO's advantage is G/(G−1) times Dr. GRPO's")
 # ## The whole family, at equal tokens
 #
 # Now the question that everybody asks first: *which one is best?* Addition, 16 questions × 8 answers, learning rate
-# 10⁻⁴, four updates per batch (RLOO: one), five seeds. Compared where all have *written the same number of tokens*,
-# because DAPO writes more per step.
+# 10⁻⁴ for all and tuned for none, four updates per batch (RLOO: one), most gradients shortened to length 1 (Dr.
+# GRPO's, the shortest, less often), five seeds. Compared where all have *written the same number of tokens*, because
+# DAPO writes more per step.
 
 # %%
 FAMILY = (*DESCENDANTS, "RLOO")
@@ -882,6 +906,9 @@ for name in FAMILY:
                 for t in (T_95, T_FOUR)]
     print(f"{name:10} {right[name].mean():19.3f} ± {right[name].std(ddof=1) / 5**0.5:.3f}"
           + (f"    {paired(right[name], right['GRPO']):30} {verdicts[0]:14} {verdicts[1]}" if name != "GRPO" else ""))
+print(f"RLOO minus DAPO: {paired(right['RLOO'], right['DAPO'])}")
+print("a gradient, before it is shortened to 1:",
+      ", ".join(f"{name} {series('family', name, 'grad_norm').mean():.1f}" for name in FAMILY), "(means of all steps)")
 
 # %% [markdown]
 # Look at the scales first. The five base models differ from one another by far more than any two lines of the left
@@ -894,8 +921,8 @@ for name in FAMILY:
 # that one comparison, nothing else. And even then we would not know *which* of its lines it was. Dynamic sampling alone
 # came out even at equal tokens.
 #
-# RLOO is level with the best, with a quarter of the updates and no ratio, clip or standard deviation. And GSPO does as
-# well as GRPO with a good part of its tokens thrown away.
+# RLOO cannot be told from DAPO (the line below the table), with a quarter of the updates and no ratio, clip or standard
+# deviation. And GSPO cannot be told from GRPO, with a good part of its tokens thrown away.
 #
 # So which one? Not the one with the highest bar in somebody else's figure. Ask what *your* setting has that one of
 # these lines is about. Do lengths vary? Not the mean per sequence. Do you update several times per batch? Then you need
@@ -903,8 +930,8 @@ for name in FAMILY:
 # Take the fewest lines.
 #
 # > **Change this number and run again.** In a new cell, `train(addition_base(), train_problems, [exact_answer],
-# > GRPOConfig(**DESCENDANTS["DAPO"] | {"resample": 0}, steps=50, minibatch_size=32))` is DAPO without its dynamic
-# > sampling (6 seconds). What is in the last row of `.history`, and how often would you have to run it to know?
+# > GRPOConfig(**DESCENDANTS["DAPO"] | {"resample": 0}, steps=50, final_lr=1.0, minibatch_size=32))` is DAPO without its
+# > dynamic sampling (6 seconds). What is in the last row of `.history`, and how often would you have to run it to know?
 
 # %% [markdown]
 # ## Check yourself
@@ -925,8 +952,9 @@ for name in FAMILY:
 #
 # <details><summary>You double the constant of Dr. GRPO. What happens under SGD, and what under Adam?</summary>
 #
-# Under SGD it is half the learning rate. Adam divides by the gradient's usual size, so nothing (unless a KL term or
-# gradient clipping holds the loss against something that was not doubled).
+# Under SGD it is half the learning rate (unless gradient clipping shortens even the halved gradients: then nothing).
+# Adam divides by the gradient's usual size, so nothing (unless a KL term holds the loss against something that was not
+# doubled, or clipping, which shortens some gradients and not others, now draws the line elsewhere).
 # </details>
 #
 # <details><summary>clip = (.2, .28), one update per batch: which tokens does the upper bound hold back?</summary>
@@ -964,9 +992,10 @@ for name in FAMILY:
 # length_mean(length)    # a reduction: [B, T] losses, mask, whole mask -> []
 # ```
 #
-# This ends part III. The same loop has trained a dog, a cart, and a small GPT-2 with every loss that is in use today.
-# What it maximised was, each time, a number that somebody had written down. Part IV is about that number. Chapter 18,
-# *Reward design and reward hacking*, writes down some that look sensible, and lets a policy loose on them.
+# This ends part III. The same loop has trained a dog, a cart, and a small GPT-2 with the losses that most of today's
+# papers start from. What it maximised was, each time, a number that somebody had written down. Part IV is about that
+# number. Chapter 18, *Reward design and reward hacking*, writes down some that look sensible, and lets a policy loose
+# on them.
 #
 # The exercises are in `work/17_after_grpo.ipynb` (`rlcourse start 17` puts it there, if it is missing).
 #

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import after_grpo
 from benchmarks._after_grpo import LIMIT, Begun, finished_truth
 from benchmarks._record import rounded
 from benchmarks._sweep import runs_of
@@ -59,6 +58,48 @@ def test_masked_replies_are_still_unlearned_but_less(swept):
     assert left["masked"].max() < 0.1 and (left["masked"] > left["learned from"]).all()
 
 
+def test_what_chapter_17_says_in_words_is_in_the_file(swept):
+    # "begun" and the masked replies have tests above; what follows is about addition
+    t_one, t_four = 2.776, 4.315  # Student's t for five seeds: 95 % for one comparison, and for four at once
+
+    def series(part, variant, name):
+        return np.array([run[name] for run in runs_of(swept, part=part, variant=variant)])
+
+    def t(difference):
+        return difference.mean(0) / (difference.std(0, ddof=1) / len(difference) ** 0.5)
+
+    def trained(part, a, b, name):  # a − b, mean over training, [seeds, ...]
+        return (series(part, a, name) - series(part, b, name))[:, 1:].mean(1)
+
+    by_difficulty = trained("difficulty", "std", "no std", "by_base_chance")  # [seeds, 6]
+    assert (np.abs(t(by_difficulty)) <= t_one).all()  # inconclusive, six times
+    assert (trained("clip", "(.2, never)", "(.2, .2)", "pass@8") < 0).all()
+    assert (trained("clip", "(never, .2)", "(.2, .2)", "entropy") > 0).all()
+    assert (trained("clip", "(never, .2)", "(.2, .2)", "right") < 0).sum() == 4
+    for name in ("entropy", "right", "pass@8"):
+        assert abs(t(trained("clip", "(.2, .28)", "(.2, .2)", name))) < t_one
+    for name in ("entropy", "right"):  # without a lower bound: "at the end all meet"
+        end = ends(swept, "clip", "(never, .2)", name) - ends(swept, "clip", "(.2, .2)", name)
+        assert abs(t(end)) < t_one
+
+    family = list(PARTS["family"])
+    budget = min(series("family", name, "num_tokens")[:, -1].min() for name in family)
+    right = {name: np.array([np.interp(budget, run["num_tokens"], run["right"])
+                             for run in runs_of(swept, part="family", variant=name)]) for name in family}
+    ahead = {name: t(right[name] - right["GRPO"]) for name in family if name != "GRPO"}
+    assert (right["DAPO"] > right["GRPO"]).all() and ahead["DAPO"] > t_one  # by itself better
+    assert len(ahead) == 4 and max(map(abs, ahead.values())) <= t_four  # as one of four inconclusive
+    assert abs(t(right["RLOO"] - right["DAPO"])) < t_one and abs(ahead["GSPO"]) < t_one
+
+
+def test_the_gradient_is_shortened_in_the_runs_on_addition(swept):
+    for part in ("difficulty", "clip", "sampling"):
+        assert min(min(run["grad_norm"]) for run in runs_of(swept, part=part)) > 1  # means of some steps
+    norm = {name: np.mean([run["grad_norm"] for run in runs_of(swept, part="family", variant=name)])
+            for name in PARTS["family"]}
+    assert min(norm.values()) == norm["Dr. GRPO"] > 1
+
+
 def test_the_begun_world_compares_six_truths_with_six_lies_to_the_same_question():
     world = Begun()
     for i in range(0, len(world.prompts), 12):
@@ -84,4 +125,3 @@ def test_a_run_looks_before_and_after(part, variant, monkeypatch):
     assert run["step"][0] == 0 and run["step"][-1] == 10 and run["cpu_seconds"] > 0
     assert run["num_tokens"][0] == 0 < run["num_tokens"][-1]
     assert all(len(run[name]) == len(run["step"]) - 1 for name in ("clip_ratio", "grad_norm"))
-    assert after_grpo.RESULTS.exists()

@@ -157,6 +157,16 @@ def group_after_group(p, group_size, normalize):
     return (chance * (advantages * groups).mean(-1)).sum() / (p * (1 - p))
 
 
+def as_in_the_lesson(p, group_size, normalize):
+    """With the library's advantages, whose standard deviation has an eps."""
+    total = 0.0
+    for k in range(group_size + 1):
+        R = torch.tensor([1.0] * k + [0.0] * (group_size - k))
+        A = group_advantages(R, normalize)
+        total += comb(group_size, k) * p**k * (1 - p) ** (group_size - k) * (A * R).mean().item()
+    return total / (p * (1 - p))
+
+
 MUTANTS = {
     "17.1": [
         Mutant("padding-counted", three(sums=lambda losses, mask: losses)),
@@ -182,6 +192,10 @@ MUTANTS = {
         Mutant("mask-not-numbers", lambda r, n: ~equal(r)),
         Mutant("flat-answers", lambda r, n: (~equal(r)).nonzero()[:n]),
         Mutant("filled-with-dead", filled_up),
+        Mutant("rounded-mean", dead_if(lambda r: r.mean(-1) == r[:, 0])),
+        Mutant("rounded-mean", dead_if(lambda r: r.std(-1) == 0)),
+        Mutant("small-differences", dead_if(lambda r: r.std(-1) < 0.4)),
+        Mutant("small-differences", dead_if(lambda r: equal(r.int()))),
     ],
     "17.3": [
         Mutant("not-divided", lambda new, old, mask: log_ratios(new, old, mask).sum(-1).exp()),
@@ -196,6 +210,8 @@ MUTANTS = {
         Mutant("per-token", lambda new, old, mask: log_ratios(new, old, mask).exp()),
         Mutant("mask-multiplied", lambda new, old, mask: (((new - old) * mask).sum(-1) / mask.sum(-1)).exp()),
         Mutant("overflow", by_product),
+        Mutant("detached", lambda new, old, mask: row_by_row(new, old, mask).detach()),
+        Mutant("detached", lambda new, old, mask: torch.tensor(row_by_row(new, old, mask).tolist())),
     ],
     "17.4": [
         Mutant("eos-forgotten", judged(soft, lambda text: len(text.split()))),
@@ -211,6 +227,8 @@ MUTANTS = {
         Mutant("characters-counted", judged(soft, len)),
         Mutant("characters-counted", judged(soft, lambda text: len(text) + 1)),
         Mutant("wrong-shape", one_for_all),
+        Mutant("spaces-counted", judged(soft, lambda text: len(text.split(" ")) + 1)),
+        Mutant("spaces-counted", judged(soft, lambda text: text.count(" ") + 2)),
     ],
     "17.5": [
         Mutant("population-std", pulled(lambda m, size, norm: push(m, size, norm, ddof=0))),
@@ -233,5 +251,5 @@ ALTERNATIVES = {
     "17.3": [with_house_means, row_by_row],
     "17.4": [judged(three_cases), lambda prompts, completions, limit, cache, **_: torch.tensor(
         [-(len(text.split()) + 1 - limit + cache) / cache for text in completions]).clamp(-1, 0)],
-    "17.5": [group_after_group],
+    "17.5": [group_after_group, as_in_the_lesson],
 }  # fmt: skip

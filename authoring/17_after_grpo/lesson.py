@@ -776,7 +776,7 @@ for values, label, colour in ((log_ratio[mask], "one per token (GRPO)", "C0"),
                               (whole.log(), "one per reply: n-th root (GSPO)", "C1")):
     axes[0].hist(values, bins=bins, density=True, alpha=0.6, color=colour,
                  label=f"{label}\nstandard deviation {values.std():.2f}")
-axes[0].set(title="Ratios after four updates", xlabel="log ratio", ylabel="density", yscale="log")
+axes[0].set(title="Ratios after four updates", xlabel="log ratio", ylabel="density", yscale="log", ylim=(None, 400))
 axes[0].legend(fontsize=8.5, loc="upper left")
 jitter = length + 0.4 * (torch.rand(len(length), generator=torch.Generator().manual_seed(0)) - 0.5)
 axes[1].plot(jitter, product, ".", color="C2", markersize=5, label="product of the tokens' ratios")
@@ -799,8 +799,8 @@ print(f"products within 1 ± .2: {inside:.0%};   n-th roots: {((whole - 1).abs()
 # bounds that one would set. GSPO therefore takes the n-th root, the *geometric mean* of the tokens' ratios. That is
 # tame: if the tokens' noise were independent it would average out like 1/√n, and grow like √n in the product's
 # logarithm (exercise 17.3). In our picture the product is as wild for short replies: a few words moved, and the rest
-# did not. It is no longer the importance weight, either. What it buys is a sensible thing to clip. Since these numbers
-# are so close to 1, the bounds must be, too: GSPO's are .0003 and .0004.
+# did not. The root is no longer the importance weight, either. What it buys is a sensible thing to clip. Since these
+# numbers are so close to 1, the bounds must be, too: GSPO's are .0003 and .0004.
 #
 # In `rlcore` it costs two lines: put each token's log-prob to the mean of its reply's, and go on as before. Are they
 # mine? And a question that tells whether you have understood the section on clips: what is GSPO if one updates once per

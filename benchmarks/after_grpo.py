@@ -12,8 +12,6 @@ and "family" (everybody, four updates per batch; RLOO one). On addition nothing 
 right, so a problem's chance is its probability, and pass@k = 1 − (1 − chance)ᵏ.
 """
 
-import statistics
-import time
 from dataclasses import asdict
 
 from benchmarks._after_grpo import (
@@ -33,7 +31,7 @@ from benchmarks._after_grpo import (
     look_at_sums,
 )
 from benchmarks._record import RESULTS, table
-from benchmarks._sweep import runs_of, sweep
+from benchmarks._sweep import block_means, on_the_clock, runs_of, sweep
 from rlcore.agents.grpo import DESCENDANTS, GRPO, GRPOConfig
 from rlcore.agents.rloo import RLOO, RLOOConfig
 from rlcore.lm import Prompts
@@ -80,7 +78,7 @@ def start(part: str, variant: str, seed: int) -> GRPO | RLOO:
 
 def one_run(part: str, variant: str, seed: int) -> dict:
     """One training: looks, off the clock, every few steps, and means of what was seen in between."""
-    agent, seconds, seen = start(part, variant, seed), 0.0, []
+    agent, seen = start(part, variant, seed), []
     policy, limit = agent.policy, agent.world.max_new_tokens
     before = None if part in TALKING else chances(policy)
 
@@ -90,21 +88,13 @@ def one_run(part: str, variant: str, seed: int) -> dict:
         return (look_at_replies(policy, seed, limit) if part != "begun" else {}) | (
             look_at_rests(policy, seed) if part != "overlong" else {})
 
-    looks, steps = [{"step": 0, "num_tokens": 0, **look()}], agent.steps()
-    every = {"begun": 5, "clip": 8}.get(part, 10)
-    while True:
-        began = time.process_time()
-        metrics = next(steps, None)
-        seconds += time.process_time() - began
-        if metrics is None:
-            break
+    looks, every = [{"step": 0, "num_tokens": 0, **look()}], {"begun": 5, "clip": 8}.get(part, 10)
+    for metrics in on_the_clock(agent.steps()):
         seen.append(metrics)
         if metrics["step"] % every == 0:
             looks.append({"step": metrics["step"], "num_tokens": metrics["num_tokens"], **look()})
-    blocks = [seen[i : i + every] for i in range(0, len(seen), every)]
-    means = {name: [statistics.fmean(row.get(name, 0.0) for row in block) for block in blocks]
-             for name in ("frac_reward_zero_std", "clip_ratio", "grad_norm")}
-    return {"cpu_seconds": seconds, **{name: [row[name] for row in looks] for name in looks[0]}, **means}
+    means = block_means(seen, every, ("frac_reward_zero_std", "clip_ratio", "grad_norm"))
+    return {"cpu_seconds": seen[-1]["cpu_seconds"], **means, **{name: [row[name] for row in looks] for name in looks[0]}}
 
 
 def summary(result: dict) -> str:

@@ -94,7 +94,8 @@ def one_run(part: str, variant: str, seed: int) -> dict:
         if metrics["step"] % every == 0:
             looks.append({"step": metrics["step"], "num_tokens": metrics["num_tokens"], **look()})
     means = block_means(seen, every, ("frac_reward_zero_std", "clip_ratio", "grad_norm"))
-    return {"cpu_seconds": seen[-1]["cpu_seconds"], **means, **{name: [row[name] for row in looks] for name in looks[0]}}
+    course = {name: [row[name] for row in looks] for name in looks[0]}
+    return {"cpu_seconds": seen[-1]["cpu_seconds"], **means, **course}
 
 
 def summary(result: dict) -> str:

@@ -26,8 +26,16 @@ def recipe(command: str) -> dict:
             "processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
             "system": f"{platform.system()} {platform.machine()}",
         },
-        "versions": {"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in PACKAGES},
+        "versions": {"python": platform.python_version()} | {p: _version(p) for p in PACKAGES},
     }  # fmt: skip
+
+
+def _version(package: str) -> str | None:
+    """None where it is not installed: most sweeps need neither trl nor accelerate."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _processor() -> str:

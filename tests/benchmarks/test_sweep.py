@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from benchmarks import _record
 from benchmarks._sweep import block_means, on_the_clock, runs_of, sweep
 
 CONDITIONS = [{"part": part, "seed": seed} for seed in range(2) for part in ("with", "without")]
@@ -45,6 +46,13 @@ def test_a_run_that_fails_loses_none_of_those_before(file):
     with pytest.raises(RuntimeError, match="luck"):
         run(file, one_run)
     assert len(json.loads(file.read_text(encoding="utf-8"))["runs"]) == 2
+
+
+def test_a_recipe_can_do_without_what_a_sweep_does_not_need(file, monkeypatch):
+    monkeypatch.setattr(_record, "PACKAGES", ("torch", "not-installed"))
+    run(file, lambda part, seed: {}, conditions=CONDITIONS[:1])
+    versions = json.loads(file.read_text(encoding="utf-8"))["recipe"]["versions"]
+    assert versions["torch"] and versions["not-installed"] is None
 
 
 def test_show_runs_nothing(file, capsys):

@@ -24,7 +24,7 @@ import torch
 
 import rlcore
 from rlcore.agents.rlhf import RLHF, RLHFConfig
-from rlcore.lm import LanguageValue, Prompts, RewardModel, RewardModelConfig, train_reward_model
+from rlcore.lm import LanguageValue, Prompts, RewardModel, RewardModelConfig, best_of_n_kl, train_reward_model
 from rlcore.lm.base import assistant_base
 from rlcore.lm.pairs import preference_pairs
 from rlcore.lm.prompts import answer_in_groups
@@ -144,9 +144,9 @@ show(fig, alt=f"Proxy and gold over {len(rows)} steps of PPO. {in_words(rows)}")
 #
 # $$r_t = \text{score}_t - \beta\,\bigl(\log \pi(a_t \mid s_t) - \log \text{ref}(a_t \mid s_t)\bigr)$$
 #
-# The score is the judge's, at the last token (0 at the others). β ("beta") is the price, in points of the judge per
-# **nat**: a token that the policy makes e = 2.7 times as likely as the reference does costs β. A token that it
-# makes *rarer* earns something when it is said all the same.
+# The score is the judge's, at the last token (0 at the others). β ("beta") is the price, in the judge's unit (standard
+# deviations) per **nat**: a token that the policy makes e = 2.7 times as likely as the reference does costs β. A token
+# that it makes *rarer* earns something when it is said all the same.
 #
 # Add the prices of a reply up and take the mean over what the policy writes. The log-ratios become
 #
@@ -513,10 +513,10 @@ LINES = [(ASKED[0], "of course , the apple is red ."), (ASKED[0], "of course , t
 
 
 def expectations(prompt, reply):
-    """V of every prefix from the request on, up to the one that ends with `<eos>`."""
+    """V of every prefix from the request on; after `<eos>` there is nothing to expect, so it is left out."""
     tokens, _ = reward_model.pack([prompt], [reply])
     with torch.no_grad():
-        return value(tokens)[0, len(prompt.split()) - 1 :]
+        return value(tokens)[0, len(prompt.split()) - 1 : -1]
 
 
 fig, axes = plt.subplots(1, 2, figsize=(9.6, 4.0), sharey=True)
@@ -524,11 +524,11 @@ drops = []
 for ax, (first, second) in zip(axes, (LINES[:2], LINES[2:]), strict=True):
     for (prompt, reply), colour, up in ((first, "C0", 1), (second, "C1", -1)):
         V = expectations(prompt, reply)
-        words = ["", *reply.split(), "<eos>"]
+        words = ["", *reply.split()]
         ax.plot(range(len(words)), V, "o-", color=colour, markersize=4)
         where = int((V[1:] - V[:-1]).abs().argmax()) + 1 if colour == "C1" else None
         for x, word in enumerate(words):
-            if colour == "C0" or word != ["", *first[1].split(), "<eos>"][x : x + 1][0]:
+            if colour == "C0" or word != ["", *first[1].split()][x]:
                 ax.annotate(word, (x, V[x]), xytext=(0, 9 * up), textcoords="offset points", ha="center", fontsize=9,
                             va="bottom" if up > 0 else "top", color=colour, rotation=40 if len(words) > 10 else 0)
         if where:
@@ -619,6 +619,24 @@ for judge, (_, _, betas) in JUDGES.items():
 # can be had for each nat of distance. A longer leash moves you along it; to move the line itself you need a better
 # judge (or an optimiser that spends its nats better). So β says less about your policy than about **how far from home
 # you trust your judge**.
+#
+# You have met such an optimiser: best-of-N. Here is chapter 13's, with the same bases and the same 4000 comparisons
+# (its judges were trained a little differently).
+
+# %%
+picked = json.loads((RESULTS / "reward_model_judges.json").read_text())
+best = np.array([run["best_of"]["gold"] for run in sorted(picked["runs"], key=lambda run: run["seed"])
+                 if run["judge"] == "gold"])  # [seeds, choices]
+for n in (4, 8, 16):
+    values = best[:, picked["choices"].index(n)]
+    gap = ends("good", 0.15, "gold") - values
+    print(f"best of {n:2}: KL at most {best_of_n_kl(n):.1f}, gold {np.median(values):.2f}; RLHF at β = 0.15 minus "
+          f"that, seed by seed: {gap.mean():+.2f} ± {gap.std(ddof=1) / len(gap) ** 0.5:.2f}")
+
+# %% [markdown]
+# Best of eight, without training the policy, is about as good, and nearer to home. So what is PPO for? For the bill
+# afterwards: best-of-N writes N replies and asks the judge each time somebody asks a question, for ever. A trained
+# policy writes one.
 #
 # Nobody knows beforehand what β means in nats: it depends on the judge, the world, the learning rate. So people often
 # fix the *distance* instead, and let β adjust itself until the KL is there (Ziegler and others, 2019; exercise 14.5).
@@ -808,7 +826,7 @@ show(fig, alt="The KL is 0 at the first step, jumps to " + ", ".join(f"{x:.1f}" 
 # At the first step the policy *is* the reference: all prices are 0, all rewards are 0, all advantages are 0. There was
 # nothing to learn, and it leapt away. Why?
 #
-# They are not quite 0. Sampling keeps what it has computed and scoring does not, so that the two log-probs of a token
+# They are not quite 0. Sampling computes a text word by word, scoring all at once, so that the two log-probs of a token
 # differ in the last bits, by something like 10⁻⁶. And then `whiten` divides by the standard deviation. Of the
 # rounding.
 
@@ -825,8 +843,8 @@ for normalize in (True, False):
 # %% [markdown]
 # Normalised advantages make a mountain of every molehill. It is the price of having one learning rate for all worlds:
 # "everybody did equally well" and "everybody did equally well, up to rounding" are the same to you, and as different
-# as can be to a division. Whenever all rewards of a batch are equal, this is waiting. (The rest, without them, is
-# Adam's doing, which divides by the size of the gradient.)
+# as can be to a division. Whenever all rewards of a batch are equal, this is waiting. (The little that is left in the
+# second line is Adam's doing, which divides by the size of the gradient.)
 
 # %% [markdown]
 # ## Measuring the distance
@@ -881,7 +899,7 @@ fig, axes = plt.subplots(1, 3, figsize=(9.8, 3.5), sharey=True)
 for ax, (name, (exact, rows)) in zip(axes, measured.items(), strict=True):
     for kind, (sampled, _, _) in rows.items():
         count = torch.arange(1, len(sampled) + 1)
-        ax.plot(count[50:], (sampled.cumsum(0) / count)[50:] / exact, color=f"C{'132'.index(kind[1])}", linewidth=1.6,
+        ax.plot(count[50:], (sampled.cumsum(0) / count)[50:] / exact, color=f"C{'123'.index(kind[1])}", linewidth=1.6,
                 label=kind)
     ax.axhline(1, color="black", linestyle="--", linewidth=1)
     ax.set(title=name, xlabel="tokens averaged", ylim=(0, 4))
@@ -904,9 +922,9 @@ show(fig, alt="The running mean of three KL estimators over sampled tokens, divi
 # charged for where it leads. The other place is the **loss**, beside the clipped surrogate, where each word is charged
 # for itself only: `RLHFConfig(kl_in="loss", kl_kind="k3")`. (β is another number there. In the reward,
 # whitening divides the price by the advantages' standard deviation together with everything else; in the loss nothing
-# does.) That is what chapter 16's GRPO does. Which of the three
+# does.) That is what GRPO's paper does (chapter 16). Which of the three
 # estimators may go where is a question of *gradients*, and an estimator that is right on average need not have a
-# gradient that is. In a reward it has to be k1. Chapter 16 shows why, and lets the two compete.
+# gradient that is. In a reward it has to be k1. Chapter 16 shows why, and lets the two places compete.
 
 # %% [markdown]
 # ## Where it breaks

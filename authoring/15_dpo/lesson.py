@@ -53,11 +53,11 @@ house_style()
 base = assistant_base()
 reference = frozen_copy(base)
 pairs = preference_pairs(4000)  # prompt, chosen, rejected
-EXAMPLES = assistant_prompts("all").to_dict()  # 240 requests, for us to look at
+EXAMPLES = assistant_prompts("all").to_dict()  # 240 rows, 38 different requests, for us to look at
 
 
 def listen(policy):
-    """Two replies to each of the 240 requests: (prompts, replies, gold)."""
+    """Two replies to each of the 240 rows: (prompts, replies, gold)."""
     dice = torch.Generator().manual_seed(0)
     _, prompts, replies = answer_in_groups(policy, EXAMPLES, [gold_reward], 2, MAX_NEW_TOKENS, dice)
     return prompts, replies, np.array(gold_reward(prompts, replies))
@@ -142,9 +142,10 @@ for name, what in (("before", before), ("after", after)):
 #
 # $$J(\pi) = \mathbb{E}_{y \sim \pi}[\,r(y)\,] \; - \; \beta\, \mathrm{KL}(\pi \,\|\, \pi_\mathrm{ref})$$
 #
-# Reward, minus a price β for every nat that one leaves the reference. It climbed with PPO, because there are more
-# replies than atoms. Take seven of them and it becomes a bandit whose arms are whole replies, and everything can be
-# added up: the expectation, the KL, the gradient.
+# Reward, minus a price β for every nat that one leaves the reference (π_ref is what chapter 14 wrote as ref; the
+# request is the same throughout and left out). It climbed with PPO, because there are more replies than atoms. Take
+# seven of them and it becomes a bandit whose arms are whole replies, and everything can be added up: the expectation,
+# the KL, the gradient.
 
 # %%
 APPLE = "user what is the color of the apple ? bot"
@@ -869,8 +870,8 @@ print(f"RLHF against DPO + NLL: gold {paired('rlhf', 'dpo + nll')}")
 
 # %% [markdown]
 # RLHF with PPO gets more out of the same comparisons, on five of five and at a larger KL, and takes more of
-# everything: models, samples, seconds, and things that can be set wrong. (The two β are not in one unit. RLHF's is a
-# price per standard deviation of its judge, DPO's per unit of the annotator's log-odds. Compare KL and gold. And own
+# everything: models, samples, seconds, and things that can be set wrong. (Both β are prices of a nat, in different
+# money: RLHF's in standard deviations of its judge, DPO's in the annotator's log-odds. Compare KL and gold. And own
 # pairs takes fewer seconds although it writes: a step on its replies, which are shorter, costs less.) Where labels are
 # dear and the judge is good, sampling pays. Where you have a heap of pairs and an afternoon, DPO with its NLL term is
 # a fine start.

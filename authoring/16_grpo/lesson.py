@@ -126,7 +126,7 @@ show(fig, alt="Five addition problems from hard to easy, eight answers each, and
 # Read it row by row, since nothing is ever compared across rows. A right answer that nobody else found stands out far.
 # A wrong one where all others were right is scolded as hard. A right answer to an easy question is worth little: it
 # was to be expected. And where all eight agree, every advantage is 0 and the eight have taught nothing. The group is
-# **dead**; we come back to that.
+# **dead**, as in chapter 12; we come back to that.
 #
 # ### Why divide?
 #
@@ -370,8 +370,9 @@ for i in (0, 60, 200):
 # ## The price of leaving, once more
 #
 # The paper that introduced GRPO charges for leaving the reference in another place: not in the reward but in the
-# *loss*, as a term β·k3, and most libraries followed it. What is k3, and does the place matter? This turns out to be
-# the most slippery page of the whole subject, so we go step by step.
+# *loss*, as a term β·k₃, and most libraries followed it. Chapter 14 used k₃ as a number to read off. What becomes of it
+# when a gradient goes through it? This turns out to be the most slippery page of the whole subject, so we go step by
+# step.
 #
 # ### Three estimates of one number
 #
@@ -379,7 +380,7 @@ for i in (0, 60, 200):
 #
 # $$\mathrm{KL}(\pi \,\|\, \text{ref}) = \mathbb{E}_{a \sim \pi}\bigl[\log \pi(a) - \log \text{ref}(a)\bigr]$$
 #
-# We have samples. With d = log ref(a) − log π(a), Schulman (2020) gives three ways to estimate the KL from one:
+# We have samples. With d = log ref(a) − log π(a), chapter 14's three estimates from one sample (Schulman, 2020):
 #
 # $$k_1 = -d, \qquad k_2 = \tfrac12 d^2, \qquad k_3 = e^{d} - d - 1$$
 
@@ -438,9 +439,10 @@ for mu in (0.1, 1.0, 2.0):
 
 # %% [markdown]
 # Near the reference k₃ is the best to *read off*: unbiased, never negative, and far less noisy than k₁; `rlcore`
-# reports it as `kl`. Far away the exponential makes it the noisiest of the three (last rows), with so long a tail that
-# a million draws have not seen all of it. From here it is a small step to writing `loss + β * k3.mean()` and letting
-# autograd do the rest. Everybody took it. Let us see what it does.
+# reports it as `kl`, per *token* (chapter 14's `objective/kl` is k₁ per *reply*, so it is many times as large). Far
+# away the exponential makes it the noisiest of the three (last rows), with so long a tail that a million draws have
+# not seen all of it. From here it is a small step to writing `loss + β * k3.mean()` and letting autograd do the rest.
+# Everybody took it. Let us see what it does.
 #
 # ### A right number with a wrong slope
 #
@@ -653,6 +655,12 @@ print("at about the same KL:")
 for one_side, other in (("k3", 0.15), ("reward", 0.05)), (("k2", 0.15), ("reward", 0.05)), (("k3", 0.15), ("k2", 0.15)):
     gaps = [f"{key} {paired(ends(key, *one_side), ends(key, *other))}" for key in ("gold", "kl")]
     print(f"   {one_side[0]}, β {one_side[1]}, against {other[0]:6}, β {other[1]}:   ", *gaps, sep="   ")
+for claim, more in {
+        "k1 in the loss ends further away than no price": ends("kl", "k1", 0.15) - ends("kl", "none", 0.0),
+        "with nothing divided, k2 in the loss ends closer than k1 as a reward":
+            ends("kl", "reward", 0.15, False) - ends("kl", "k2", 0.15, False),
+        "k3 in the loss brings less gold than k2 there": ends("gold", "k2", 0.15) - ends("gold", "k3", 0.15)}.items():
+    print(f"{claim}: on {(more > 0).sum()} of {len(more)} seeds")
 
 # %% [markdown]
 # Take it in three steps.
@@ -666,10 +674,11 @@ for one_side, other in (("k3", 0.15), ("reward", 0.05)), (("k2", 0.15), ("reward
 # blame k₃. But look at k₂, which has the right slope token by token: it ends at least as far away. So the distance is
 # not the estimator's doing. It is the std's. GRPO divides the *reward* by the group's std, and what is in the reward,
 # price and all, is divided with it. (Even where all eight rewards are equal: then the price is all there is, and the
-# std makes it a full-sized advantage, for almost any β. `frac_reward_zero_std`, which counts rewards as paid, calls
-# that group dead.) What stands in the loss is not divided. As the answers become alike and the std falls, the reward's
-# part grows and the price does not: in the loss, β means less and less. Leave the division out of both (▼ and ◀), and
-# k₂ no longer goes further than the price in the reward: it stays closer, on each seed.
+# std makes it a full-sized advantage, for almost any β. `frac_reward_zero_std` looks at the rewards *before* the price
+# comes off, and calls that group dead although it is not.) What stands in the loss is not divided. As the answers
+# become alike and the std falls, the reward's part grows and the price does not: in the loss, β means less and less.
+# Leave the division out of both (▼ and ◀), and k₂ no longer goes further than the price in the reward: it stays
+# closer, on each seed.
 #
 # **At about the same KL** the comparison is fair. Against the price in the reward, k₃ seems to bring less gold, by less
 # than twice the standard error: five seeds do not decide it, nor whether k₂ brings more. Against k₂ it is decided: same
@@ -685,9 +694,9 @@ for one_side, other in (("k3", 0.15), ("reward", 0.05)), (("k2", 0.15), ("reward
 # ## Dead groups
 #
 # Where all G answers are worth the same, nothing is learned. For a right-or-wrong reward and a question that is
-# answered right with chance p, that happens with probability pᴳ + (1 − p)ᴳ: all right, or all wrong. We know p exactly
-# for each of the 500 held-out problems. Ask each of them 16 times, once, and cut the 16 into groups of 2, 4, 8 or 16.
-# No training.
+# answered right with chance p, that happens with probability pᴳ + (1 − p)ᴳ: all right, or all wrong. Chapter 12
+# checked it for groups of eight; the question now is which G to choose. We know p exactly for each of the 500 held-out
+# problems. Ask each of them 16 times, once, and cut the 16 into groups of 2, 4, 8 or 16. No training.
 
 # %%
 rewards, _ = ask(base, held_out, 16, seed=2)  # [500, 16]
@@ -811,7 +820,7 @@ print(f"the critic's share of PPO's time: {1 - seconds['PPO, no critic'] / secon
       f"of PPO, GRPO (16 × 8) takes {seconds['PPO'] / seconds['GRPO, groups of 8']:.1f}")
 
 # %% [markdown]
-# At equal answers **PPO wins**, against every group size and on every seed. So much for "always better".
+# At equal answers **PPO wins** on addition, against every group size and on every seed. So much for "always better".
 #
 # But look at the dashed line. **The critic has hardly a part in it**: without one, PPO is almost as good. It explains
 # next to nothing of the returns. Knowing which sums are hard is a task of its own, and 120 small steps on *right* and
@@ -829,11 +838,31 @@ print(f"the critic's share of PPO's time: {1 - seconds['PPO, no critic'] / secon
 # share nothing, while answers to one question share it, and often their first digits (asked 16 × 8, PPO without a
 # critic costs what GRPO does). That is a property of this library and of short answers, as the next picture says.
 #
+# Does PPO always win at equal answers? The assistant of chapter 14 was trained with as many, on the same bases and
+# judges as the GRPO of the KL section:
+
+# %%
+machine = [run for run in json.loads((RESULTS / "rlhf_frontier.json").read_text())["runs"]
+           if (run["reward_model"], run["beta"]) == ("good", 0.15)]
+machine = sorted(machine, key=lambda run: run["seed"])
+print(f"{len(set(requests['prompt']))} different requests; GRPO (16 × 8) − PPO (128 × 1, a critic), both at β = 0.15 "
+      "in the reward:")
+for key in ("gold", "kl"):
+    print(f"   {key:4}", paired(ends(key, "reward", 0.15), [run[key][-1] for run in machine]))
+print(f"   CPU seconds of 30 steps: {np.median(ends('cpu_seconds', 'reward', 0.15)):.0f} and "
+      f"{np.median([run['cpu_seconds'] for run in machine]):.0f}")
+
+# %% [markdown]
+# There the two cannot be told apart in gold, and GRPO takes about half the time. It fits the explanation above (though
+# one world is no proof): with so few requests, 128 × 1 asks each of them several times as well, so PPO has no more
+# *different* questions to gain from.
+#
 # And "steadier"? The runs of both scatter over the seeds about as much. Those that fall back now and then are GRPO's,
 # most with the largest groups: if anything, here PPO is the steadier one. What remains of the folklore is its honest
 # part. GRPO has a model less to train, to tune and to keep in memory (a critic with its optimiser's two moments takes
-# as much as the policy with its own). Where a critic *does* learn, and where rewards come in the middle of an episode,
-# it has its place: that was chapter 08.
+# as much as the policy with its own). And where a critic does learn? Chapter 14's did, one could see it fall at the
+# word, and it bought a little gold for about as much computing again. Where episodes are long and rewards come in the
+# middle of them, it has its place: that was chapter 08.
 #
 # > **Change this number and run again.** Live, and on one seed: `GRPOConfig(steps=30, epochs=4, group_size=4,
 # > prompts_per_step=32)` against `epochs=1`. What do the three further passes over each batch bring, and what do they

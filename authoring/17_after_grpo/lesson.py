@@ -47,6 +47,10 @@ for name, changes in DESCENDANTS.items():
     print(f"GRPOConfig(**{changes})    # {name}")
 
 # %% [markdown]
+# The first line is the paper's, without its price for leaving the reference. The library's own default, with which
+# chapter 16 trained, is `reduction="token"`: what was called GRPO there has one line of DAPO's already. So have the
+# runs on this page that do not say otherwise.
+#
 # The same as a picture, drawn from that dictionary. What differs from GRPO is orange.
 
 # %%
@@ -145,7 +149,7 @@ for i in (0, 6):
 # %% [markdown]
 # The advantage of each row is settled before the policy says its first word: +1 or −1, with mean 0 in each group (give
 # or take the division by their standard deviation). Chapter 07's lemma says what then happens on average:
-# E[∇ log π] = 0, so nothing. Twenty steps of GRPO, as it was published:
+# E[∇ log π] = 0, so nothing. Twenty steps of GRPO, as it was published (without its price for leaving the reference):
 
 # %%
 talker = assistant_base()
@@ -336,12 +340,12 @@ for name in ("sequence", "token"):
     print(f'"{name}" minus "constant", tokens more after a false claim: {paired(free[name], free["constant"])}')
 
 # %% [markdown]
-# Some of it: under "sequence" two of the five ramble after a lie, and three do not. **Inconclusive**, if this were all
-# that we had. The right panel is the reason, as the pencil said: within twenty steps nearly all replies are right, and
-# there is nobody left to punish. (We ran this experiment first. The one at the top of the page, with claims put into
-# the model's mouth, was designed afterwards, because of what came out here.) On problems that stay hard for thousands
-# of steps wrong answers do not die out, and that is where Liu and others found it, and named the cure *Dr. GRPO*,
-# "GRPO done right".
+# Some of it: under "sequence" two of the five ramble after a lie (the two upper dots), and three do not. (The count in
+# brackets above is of signs, however small the difference.) **Inconclusive**, if this were all that we had. The right
+# panel is the reason, as the pencil said: within twenty steps nearly all replies are right, and there is nobody left
+# to punish. (We ran this experiment first. The one at the top of the page, with claims put into the model's mouth, was
+# designed afterwards, because of what came out here.) On problems that stay hard for thousands of steps wrong answers
+# do not die out, and that is where Liu and others found it, and named the cure *Dr. GRPO*, "GRPO done right".
 #
 # > **Pitfall, from real life.** Divide by all tokens *of what*? With version 0.16 (March 2025) TRL moved GRPO's loss
 # > from the mean per sequence to the mean over tokens. But a batch that does not fit into memory is computed in pieces,
@@ -802,9 +806,9 @@ print(f"products within 1 ± .2: {inside:.0%};   n-th roots: {((whole - 1).abs()
 # did not. The root is no longer the importance weight, either. What it buys is a sensible thing to clip. Since these
 # numbers are so close to 1, the bounds must be, too: GSPO's are .0003 and .0004.
 #
-# In `rlcore` it costs two lines: put each token's log-prob to the mean of its reply's, and go on as before. Are they
-# mine? And a question that tells whether you have understood the section on clips: what is GSPO if one updates once per
-# batch?
+# In `rlcore` it costs two lines: replace each token's log-prob by the mean over its reply, and go on as before. Does
+# that give my ratio? And a question that tells whether you have understood the section on clips: what is GSPO if one
+# updates once per batch?
 
 # %% tags=["nbval-check-output"]
 from rlcore.losses import sequence_means

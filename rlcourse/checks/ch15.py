@@ -186,6 +186,9 @@ def check_dpo(fn):
     expect(_number(far), 199.9, mistakes={
         "overflow": (lambda r: not math.isfinite(r), "A pair that is very wrong: σ is rounded to 0, and log 0 is −∞. "
                                                      "Use `torch.nn.functional.logsigmoid`."),
+        "propped-up": (lambda r: r < 199, "Finite, but far too small: a small number inside the logarithm (or a clamp) "
+                                          "hides how wrong the pair is, and takes its slope away. Use "
+                                          "`torch.nn.functional.logsigmoid`."),
     })
     live = [torch.tensor([-3.0, -6.0], requires_grad=True) for _ in range(4)]
     answer = call(fn, *live, 0.5).value

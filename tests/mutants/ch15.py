@@ -216,6 +216,7 @@ MUTANTS = {
         Mutant("of-the-mean", dpo(margin=lambda c, r, rc, rr: ((c - rc) - (r - rr)).mean())),
         Mutant("hinge", dpo(loss=lambda m, beta: (1 - beta * m).clamp(min=0))),
         Mutant("overflow", dpo(loss=lambda m, beta: -torch.sigmoid(beta * m).log())),
+        Mutant("propped-up", dpo(loss=lambda m, beta: -(torch.sigmoid(beta * m) + 1e-12).log())),
         Mutant("no-gradient", dpo(end=lambda x: torch.tensor(x.mean().item()).requires_grad_())),
         Mutant("reference-learns", dpo(margin=lead)),
         Mutant("part-detached", dpo(margin=lambda c, r, rc, rr: ((c - rc) - (r - rr)).detach() + 0 * (c + r))),

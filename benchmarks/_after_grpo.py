@@ -4,19 +4,18 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 
+from benchmarks.reinforce_on_addition import EDGES, chances
+from benchmarks.reinforce_on_addition import HELD_OUT as PROBLEMS
 from rlcore.lm import generate
 from rlcore.lm.prompts import answer_in_groups, describe_answers
-from rlcore.lm.sft import pack_examples
 from rlcore.policies import LanguagePolicy
-from rlcore.tasks.addition import MAX_NEW_TOKENS, addition_problems, exact_answer
+from rlcore.tasks.addition import MAX_NEW_TOKENS, exact_answer
 from rlcore.tasks.assistant import HELD_OUT, honest
 from rlcore.tasks.assistant_grammar import FACTS, REQUESTS, VALUES, Claim
 from rlcore.tasks.assistant_grammar import MAX_NEW_TOKENS as LONGEST
 from rlcore.trajectory import Trajectory
 
 LIMIT = 12  # tokens, in "overlong"
-EDGES = torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9])  # of the base model's chance: which problems are learned?
-TRAIN, PROBLEMS = addition_problems()
 KNOWN = [r for r in REQUESTS.values() if r.group == "known" and r.prompt not in HELD_OUT]
 QUESTIONS = Dataset.from_dict({"prompt": [request.prompt for request in KNOWN]})  # 10, of colors and tastes
 
@@ -58,13 +57,6 @@ class Begun:
     def metrics(self, trajectory: Trajectory) -> dict[str, float]:
         """As for every world of texts."""
         return describe_answers(trajectory, self.group_size) | {"num_tokens": self.num_tokens}
-
-
-@torch.no_grad()
-def chances(policy: LanguagePolicy) -> Tensor:
-    """π(the right answer, and then EOS | question) for each held-out problem, `[500]`."""
-    tokens, mask = pack_examples(policy.tokenizer, PROBLEMS["prompt"], PROBLEMS["completion"])
-    return policy.evaluate_actions(tokens[:, :-1], tokens[:, 1:], mask)[0].sum(-1).double().exp()
 
 
 def look_at_sums(policy: LanguagePolicy, before: Tensor) -> dict:

@@ -15,14 +15,11 @@ right, so a problem's chance is its probability, and pass@k = 1 − (1 − chanc
 from dataclasses import asdict
 
 from benchmarks._after_grpo import (
-    EDGES,
     KNOWN,
     LIMIT,
     LONGEST,
     QUESTIONS,
-    TRAIN,
     Begun,
-    chances,
     exact_answer,
     finished_truth,
     honest,
@@ -32,6 +29,7 @@ from benchmarks._after_grpo import (
 )
 from benchmarks._record import RESULTS, table
 from benchmarks._sweep import block_means, on_the_clock, runs_of, sweep
+from benchmarks.reinforce_on_addition import EDGES, TRAIN, chances
 from rlcore.agents.grpo import DESCENDANTS, GRPO, GRPOConfig
 from rlcore.agents.rloo import RLOO, RLOOConfig
 from rlcore.lm import Prompts

@@ -52,8 +52,11 @@ def sweep(
 
 
 def runs_of(result: dict, **condition) -> list[dict]:
-    """The runs of a sweep that were made under a condition, or part of one: `runs_of(result, beta=0.15)`."""
-    return [run for run in result["runs"] if condition.items() <= run.items()]
+    """The runs of a sweep that were made under a condition, or part of one, by seed: `runs_of(result, beta=0.15)`.
+
+    By seed, so that what two conditions gave can be subtracted; runs of one seed stay in the order of the file.
+    """
+    return sorted((run for run in result["runs"] if condition.items() <= run.items()), key=lambda run: run["seed"])
 
 
 def on_the_clock(steps: Iterator[dict]) -> Iterator[dict]:

@@ -347,7 +347,7 @@ def check_update(fn):
     for name, make in _OPTIMIZERS.items():
         policy, value, batch = _students()
         before = _weights(policy, value)
-        call(fn, policy, value, make([*policy.parameters(), *value.parameters()]), batch, **SETTINGS).value  # noqa: B018
+        call(fn, policy, value, make([*policy.parameters(), *value.parameters()]), batch, **SETTINGS).value  # noqa: B018  raises if it failed
         after = _weights(policy, value)
         require(not torch.equal(after, before), called="your update on a batch of 40 steps",
                 returned="the weights as they were", expected="other weights", mistake="nothing-moved",

@@ -192,14 +192,13 @@ def check_accuracy_with_error(fn):
 class _Suspect:
     """A reward for 13.4: a bias per word that differs by prompt, and a quality that has nothing to do with length."""
 
-    per_word = {"a": 0.1, "b": 0.3, "c": 0.2, "d": -0.2}  # noqa: RUF012
-    quality = {"red": 0.0, "sour": 10.0, "glue": -10.0, "sorry": 4.0}  # noqa: RUF012
-
     def __call__(self, prompts, completions, **_):
+        per_word = {"a": 0.1, "b": 0.3, "c": 0.2, "d": -0.2}
+        quality = {"sour": 10.0, "glue": -10.0, "sorry": 4.0}
         values = []
         for prompt, text in zip(prompts, completions, strict=True):
             words = text.split()
-            value = self.per_word[prompt] * len(words) + sum(self.quality.get(word, 0.0) for word in words)
+            value = per_word[prompt] * len(words) + sum(quality.get(word, 0.0) for word in words)
             if words[-1:] != ["."]:
                 value -= 50.0  # it does not come to its point
             if words.count(".") > 1:

@@ -22,7 +22,7 @@ def swept():
 
 def gold(result, variant):
     """Gold at the end, by seed."""
-    runs = sorted(runs_of(result, variant=variant), key=lambda run: run["seed"])
+    runs = runs_of(result, variant=variant)
     assert [run["seed"] for run in runs] == list(SEEDS)
     return [run["gold"][-1] for run in runs]
 
@@ -50,8 +50,7 @@ def test_plain_dpo_is_displaced_on_every_seed_and_the_nll_term_helps_on_every_se
 
 def test_own_pairs_beat_rlhf_and_rlhf_beats_the_base_s_pairs_on_every_seed(swept):
     frontier = json.loads(rlhf_frontier.OUTPUT.read_text(encoding="utf-8"))
-    runs = sorted(runs_of(frontier, reward_model="good", beta=0.15), key=lambda run: run["seed"])
-    rlhf = [run["gold"][-1] for run in runs]
+    rlhf = [run["gold"][-1] for run in runs_of(frontier, reward_model="good", beta=0.15)]
     assert all(a > b for a, b in zip(gold(swept, "own pairs + nll"), rlhf, strict=True))
     assert all(a > b for a, b in zip(rlhf, gold(swept, "dpo + nll"), strict=True))
     assert all(a > b for a, b in zip(gold(swept, "dpo + nll"), gold(swept, "imitation"), strict=True))

@@ -23,8 +23,8 @@ def swept():
 def ends(swept, key, penalty, beta, divide=True):
     """One number per seed, in the order of the seeds."""
     runs = runs_of(swept, penalty=penalty, beta=beta, divide=divide)
-    assert [run["seed"] for run in sorted(runs, key=lambda run: run["seed"])] == list(SEEDS)
-    return torch.tensor([run[key] for run in sorted(runs, key=lambda run: run["seed"])])
+    assert [run["seed"] for run in runs] == list(SEEDS)
+    return torch.tensor([run[key] for run in runs])
 
 
 def test_what_was_swept_is_today_s_config(swept):

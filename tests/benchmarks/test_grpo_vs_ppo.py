@@ -32,7 +32,7 @@ def swept():
 
 def ends(swept, learner):
     """The chance at the end, one per seed."""
-    runs = sorted(runs_of(swept, learner=learner), key=lambda run: run["seed"])
+    runs = runs_of(swept, learner=learner)
     assert [run["seed"] for run in runs] == list(SEEDS)
     return torch.tensor([run["right"][-1] for run in runs])
 

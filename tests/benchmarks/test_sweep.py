@@ -92,6 +92,12 @@ def test_the_clock_runs_in_the_steps_only():
     assert 0.06 <= seen[-1]["cpu_seconds"] < 0.2  # three times .02, and none of the .6 between
 
 
+def test_runs_come_by_seed_so_that_conditions_can_be_subtracted():
+    result = {"runs": [{"part": "with", "seed": seed} for seed in (2, 0, 1)] + [{"part": "without", "seed": 0}]}
+    assert [run["seed"] for run in runs_of(result, part="with")] == [0, 1, 2]
+    assert [run["part"] for run in runs_of(result, seed=0)] == ["with", "without"]
+
+
 def test_block_means_by_hand():
     history = [{"reward": 1.0}, {"reward": 3.0, "clip_ratio": 0.5}, {"reward": 5.0}]
     assert block_means(history, 2, ["reward", "clip_ratio"]) == {"reward": [2.0, 5.0], "clip_ratio": [0.25, 0.0]}

@@ -180,7 +180,7 @@ def only_the_token(written, token, *rest):
 
 
 def with_early_returns(written, token, num_prompt, max_new_tokens, eos_token_id, judge):
-    state = written + [token]  # noqa: RUF005
+    state = [*written, token]
     if token == eos_token_id:
         return state, judge(written[num_prompt:]), True, False
     if len(state) == num_prompt + max_new_tokens:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from itertools import product
 
 import pytest
 import torch
@@ -29,7 +30,8 @@ def gold(result, variant):
 
 def test_what_was_swept_is_today_s_config(swept):
     assert swept["variants"] == {name: asdict(config) for name, config in VARIANTS.items()}
-    assert {run["variant"] for run in swept["runs"]} == set(VARIANTS) and "dpo + nll" in summary(swept)
+    assert sorted((run["variant"], run["seed"]) for run in swept["runs"]) == sorted(product(VARIANTS, SEEDS))
+    assert all(name in summary(swept) for name in VARIANTS)
 
 
 def test_the_pairs_are_rlhf_s():

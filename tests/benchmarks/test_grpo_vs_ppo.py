@@ -82,6 +82,15 @@ def small(monkeypatch):
     monkeypatch.setattr(grpo_vs_ppo, "GRPO_CONFIG", replace(GRPO_CONFIG, steps=2, epochs=2))
 
 
+SHAPES = [(128, 1), (128, 1), (64, 2), (16, 8), (64, 2), (32, 4), (16, 8), (8, 16)]  # questions × answers to each
+
+
+@pytest.mark.parametrize(("learner", "shape"), list(zip([*LEARNERS[4:], *LEARNERS[:4]], SHAPES, strict=True)))
+def test_everybody_writes_128_answers_a_step(learner, shape):
+    world = start(learner, 0).world
+    assert (world.prompts_per_step, world.group_size) == shape
+
+
 def test_a_reference_that_is_not_asked_changes_nothing(monkeypatch):
     small(monkeypatch)
     cheap, whole = start("PPO", 0), start("PPO", 0)
@@ -94,6 +103,7 @@ def test_a_reference_that_is_not_asked_changes_nothing(monkeypatch):
 def test_without_a_critic_an_answer_is_compared_with_the_batch_s_mean(monkeypatch):
     small(monkeypatch)
     agent = start("PPO, no critic", 0)
+    monkeypatch.setattr(agent.value.trunk, "forward", None)  # whoever has no opinion need not read, and costs nothing
     before = [part.clone() for part in agent.value.parameters()]
     assert isinstance(agent.value, NoOpinion)
     list(agent.steps())

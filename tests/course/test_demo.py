@@ -235,15 +235,24 @@ def test_a_broken_cache_is_named_and_built_again(cheap_base, name):
 
 
 def test_whoever_waits_for_another_process_says_so(cheap_base, monkeypatch):
-    monkeypatch.setattr("rlcore.lm.cache.PATIENCE", 0.05)
-    held = threading.Event()
+    held, waiting = threading.Event(), threading.Event()
+
+    class Watched(FileLock):
+        """Says when somebody waits for as long as it takes."""
+
+        def acquire(self, timeout=None, **options):
+            if timeout is None:
+                waiting.set()
+            return super().acquire(timeout, **options)
 
     def other():
         with FileLock(f"{cheap_base}.lock"):
             held.set()
-            time.sleep(0.5)
+            waiting.wait(60)  # not some seconds: however slow the machine is, the lock is there when it is asked for
 
+    monkeypatch.setattr("rlcore.lm.cache.FileLock", Watched)
+    monkeypatch.setattr("rlcore.lm.cache.PATIENCE", 0.05)
     threading.Thread(target=other).start()
-    held.wait(5)
+    assert held.wait(5)
     output = demo("--steps", 1)
     assert f"Note: another process is building {cheap_base} right now; waiting for it to finish" in output
